@@ -1,0 +1,275 @@
+// Package task is the stage.Task of a worker process: input files at the paths the
+// coordinator names, output files in a private work directory, everything said on
+// the way handed to a Listener.
+package task
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/dag/stage"
+)
+
+// Spec says what to do and where its files are. It travels from the coordinator to a
+// worker as JSON.
+type Spec struct {
+	Config  json.RawMessage    `json:"config"`
+	Args    json.RawMessage    `json:"args,omitempty"`
+	Join    bool               `json:"join,omitempty"`
+	Inputs  map[string][]Input `json:"inputs"`
+	Outputs []string           `json:"outputs"` // ports that may be written
+	Work    string             `json:"work"`    // private directory, exists and is empty
+	Partial string             `json:"partial"` // checkpoint directory, made on demand
+	Seed    uint64             `json:"seed"`
+	CPUs    int                `json:"cpus"`
+}
+
+// Input is a file with the path to read it from.
+type Input struct {
+	stage.File
+	Path string `json:"path"`
+}
+
+// Output is a file that a part made, closed and flushed, at Path in the work directory.
+type Output struct {
+	stage.File
+	Port string `json:"port"`
+	Path string `json:"path"`
+}
+
+// Listener hears what a stage says while it works. Its methods may be called from
+// several goroutines.
+type Listener interface {
+	Progress(done, total int64, unit string)
+	Metric(name string, step int64, x float64)
+	Count(source, rule string, n int64)
+	Log(line string)
+	Refuse(reason string)
+}
+
+// Task implements stage.Task.
+type Task struct {
+	Listener
+	spec Spec
+
+	mu      sync.Mutex
+	files   map[string]*file // by port + "/" + name
+	dirs    map[string]string
+	inDirs  map[string]string
+	partial bool
+}
+
+type file struct {
+	*artifacts.Writer
+	port, name string
+	stats      stage.Stats
+}
+
+func (f *file) SetStats(s stage.Stats) { f.stats = s }
+
+// New makes the Task of a spec.
+func New(spec Spec, l Listener) *Task {
+	return &Task{Listener: l, spec: spec, files: map[string]*file{}, dirs: map[string]string{}, inDirs: map[string]string{}}
+}
+
+// Inputs implements stage.Task.
+func (t *Task) Inputs(port string) []stage.File {
+	in := t.spec.Inputs[port]
+	r := make([]stage.File, len(in))
+	for i := range in {
+		r[i] = in[i].File
+	}
+	return r
+}
+
+// Open implements stage.Task.
+func (t *Task) Open(f stage.File) (*os.File, error) {
+	for _, in := range t.spec.Inputs {
+		for i := range in {
+			if in[i].Digest == f.Digest {
+				return os.Open(in[i].Path)
+			}
+		}
+	}
+	return nil, fmt.Errorf("file %s (%s) is not an input of this part", f.Name, f.Digest)
+}
+
+// InputDir implements stage.Task.
+func (t *Task) InputDir(port string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, ok := t.inDirs[port]; ok {
+		return d, nil
+	}
+	dir := filepath.Join(t.spec.Work, "in", port)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for i, in := range t.spec.Inputs[port] {
+		name := in.Name
+		if name == "" {
+			name = fmt.Sprintf("%05d", i)
+		}
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return "", err
+		}
+		target, err := filepath.Abs(in.Path)
+		if err != nil {
+			return "", err
+		}
+		if err := os.Symlink(target, p); err != nil {
+			return "", err
+		}
+	}
+	t.inDirs[port] = dir
+	return dir, nil
+}
+
+// Args implements stage.Task.
+func (t *Task) Args(v any) error {
+	if len(t.spec.Args) == 0 {
+		return errors.New("this part has no arguments")
+	}
+	return json.Unmarshal(t.spec.Args, v)
+}
+
+func (t *Task) mayWrite(port string) error {
+	for _, p := range t.spec.Outputs {
+		if p == port {
+			return nil
+		}
+	}
+	return fmt.Errorf("no output port %q here; there are %s", port, strings.Join(t.spec.Outputs, ", "))
+}
+
+// Create implements stage.Task.
+func (t *Task) Create(port, name string) (stage.Writer, error) {
+	if err := t.mayWrite(port); err != nil {
+		return nil, err
+	}
+	if !fs.ValidPath(name) || name == "." {
+		return nil, fmt.Errorf("output name %q is not a plain relative path", name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id := port + "/" + name
+	if t.files[id] != nil {
+		return nil, fmt.Errorf("output %s was created twice", id)
+	}
+	p := filepath.Join(t.spec.Work, "out", filepath.FromSlash(id))
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		return nil, err
+	}
+	w, err := artifacts.NewWriter(p)
+	if err != nil {
+		return nil, err
+	}
+	f := &file{Writer: w, port: port, name: name}
+	t.files[id] = f
+	return f, nil
+}
+
+// OutputDir implements stage.Task.
+func (t *Task) OutputDir(port string) (string, error) {
+	if err := t.mayWrite(port); err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, ok := t.dirs[port]; ok {
+		return d, nil
+	}
+	d, err := filepath.Abs(filepath.Join(t.spec.Work, "dir", port))
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(d, 0o755); err != nil {
+		return "", err
+	}
+	t.dirs[port] = d
+	return d, nil
+}
+
+// Partial implements stage.Task.
+func (t *Task) Partial() (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.partial {
+		if err := os.MkdirAll(t.spec.Partial, 0o755); err != nil {
+			return "", err
+		}
+		t.partial = true
+	}
+	return t.spec.Partial, nil
+}
+
+// Seed implements stage.Task.
+func (t *Task) Seed() uint64 { return t.spec.Seed }
+
+// CPUs implements stage.Task.
+func (t *Task) CPUs() int { return max(1, t.spec.CPUs) }
+
+// Logf implements stage.Task.
+func (t *Task) Logf(format string, args ...any) { t.Log(fmt.Sprintf(format, args...)) }
+
+// Finish lists what the part wrote, by port and name, after hashing what was left in
+// output directories. A file left open is an error: nobody knows whether it is whole.
+func (t *Task) Finish() ([]Output, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var r []Output
+	for id, f := range t.files {
+		if !f.Closed() {
+			return nil, fmt.Errorf("output %s was not closed", id)
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		r = append(r, Output{Port: f.port, Path: f.Path(),
+			File: stage.File{Name: f.name, Digest: f.Digest(), Size: f.Size(), Stats: f.stats}})
+	}
+	for port, dir := range t.dirs {
+		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			name, err := filepath.Rel(dir, p)
+			if err != nil {
+				return err
+			}
+			name = filepath.ToSlash(name)
+			if !d.Type().IsRegular() {
+				return fmt.Errorf("output %s is not a regular file", path.Join(port, name))
+			}
+			if t.files[port+"/"+name] != nil {
+				return fmt.Errorf("output %s/%s was made twice", port, name)
+			}
+			digest, size, err := artifacts.HashFile(p)
+			if err != nil {
+				return err
+			}
+			r = append(r, Output{Port: port, Path: p, File: stage.File{Name: name, Digest: digest, Size: size}})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	sort.Slice(r, func(i, j int) bool {
+		if r[i].Port != r[j].Port {
+			return r[i].Port < r[j].Port
+		}
+		return r[i].Name < r[j].Name
+	})
+	return r, nil
+}
