@@ -63,6 +63,10 @@ type Port struct {
 	// Names and Origins say that the stage looks at File.Name or File.Origin of this
 	// input. Only then are they filled in, and only then are they part of the key.
 	Names, Origins bool
+
+	// Join says that of this input only Join reads: parts do not see it, and a change
+	// in it reruns no part.
+	Join bool
 }
 
 // Type says what an artifact holds, so that a wrong wire is an error before anything runs.

@@ -160,7 +160,7 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 	}
 	made := make([][]task.Output, len(r.Parts))
 	for _, i := range order {
-		spec := task.Spec{Config: cfg, Outputs: outs, Seed: 42, CPUs: cpus, Inputs: cut(in, r.Parts[i]),
+		spec := task.Spec{Config: cfg, Outputs: outs, Seed: 42, CPUs: cpus, Inputs: cut(k, in, r.Parts[i]),
 			Work: filepath.Join(dir, fmt.Sprintf("work-%d", i)), Partial: filepath.Join(dir, fmt.Sprintf("partial-%d", i))}
 		if r.Parts[i].Args != nil {
 			if spec.Args, err = json.Marshal(r.Parts[i].Args); err != nil {
@@ -231,9 +231,12 @@ func split(k stage.Kind, s stage.Stage, in map[string][]task.Input) ([]stage.Par
 	return parts, nil
 }
 
-func cut(in map[string][]task.Input, p stage.Part) map[string][]task.Input {
+func cut(k stage.Kind, in map[string][]task.Input, p stage.Part) map[string][]task.Input {
 	r := map[string][]task.Input{}
 	for port, files := range in {
+		if q, _ := k.Input(port); q.Join {
+			continue
+		}
 		idx, ok := p.Files[port]
 		if !ok {
 			r[port] = files
