@@ -17,6 +17,7 @@ import (
 
 	"github.com/ptbr-slm/pipeline/artifacts"
 	"github.com/ptbr-slm/pipeline/dag/stage"
+	"golang.org/x/sys/unix"
 )
 
 // Spec says what to do and where its files are. It travels from the coordinator to a
@@ -65,7 +66,7 @@ type Task struct {
 	files   map[string]*file // by port + "/" + name
 	dirs    map[string]string
 	inDirs  map[string]string
-	partial bool
+	partial *os.File // the checkpoint directory, locked; see Partial
 }
 
 type file struct {
@@ -200,17 +201,37 @@ func (t *Task) OutputDir(port string) (string, error) {
 	return d, nil
 }
 
-// Partial implements stage.Task.
+// Partial implements stage.Task. The directory is locked until Close: a worker that
+// lost its coordinator a moment ago may still be at the same part.
 func (t *Task) Partial() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.partial {
-		if err := os.MkdirAll(t.spec.Partial, 0o755); err != nil {
-			return "", err
-		}
-		t.partial = true
+	if t.partial != nil {
+		return t.spec.Partial, nil
 	}
+	if err := os.MkdirAll(t.spec.Partial, 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.Open(t.spec.Partial)
+	if err != nil {
+		return "", err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return "", fmt.Errorf("lock checkpoints %s: %w", t.spec.Partial, err)
+	}
+	t.partial = f
 	return t.spec.Partial, nil
+}
+
+// Close lets go of the checkpoints.
+func (t *Task) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.partial == nil {
+		return nil
+	}
+	return t.partial.Close()
 }
 
 // Seed implements stage.Task.

@@ -205,6 +205,7 @@ func do(t testing.TB, spec task.Spec, r *Result, run func(context.Context, stage
 		t.Fatal(err)
 	}
 	tk := task.New(spec, &listener{r: r})
+	defer tk.Close()
 	if err := run(t.Context(), tk); err != nil {
 		return nil, err
 	}
