@@ -1,0 +1,171 @@
+package artifacts
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// RunInfo says what a run was asked to do.
+type RunInfo struct {
+	Pipeline string   // its name
+	File     string   // the pipeline file
+	Profile  string   // empty: none
+	Args     []string // the command line
+	PID      int      // for people; whether a run lives is told by its lock
+}
+
+// Run is a run as the ledger knows it.
+type Run struct {
+	ID int64
+	RunInfo
+	State   string // running, done, failed, refused, interrupted, died
+	Started time.Time
+	Ended   time.Time // zero while running, and when it died
+	Summary json.RawMessage
+}
+
+// BeginRun records a run as running and keeps it alive until EndRun, or until the store
+// is closed or the process dies, which make it one that died. It marks runs that died
+// before.
+func (l *Ledger) BeginRun(r RunInfo) (id int64, err error) {
+	if err := l.markDied(); err != nil {
+		return 0, err
+	}
+	args, err := json.Marshal(r.Args)
+	if err != nil {
+		return 0, err
+	}
+	var lock *os.File
+	err = l.transact("begin a run", false, func(t *tx) error {
+		const query = `INSERT INTO runs (id, pipeline, file, profile, args, pid, state, started, summary)
+			VALUES ((SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0), ?) + 1), ?, ?, ?, ?, ?, 'running', ?, '') RETURNING id`
+		taken := int64(0)
+		for {
+			s, err := t.prepare(query)
+			if err != nil {
+				return err
+			}
+			if err := s.QueryRow(taken, r.Pipeline, r.File, r.Profile, string(args), r.PID, time.Now().UnixNano()).Scan(&id); err != nil {
+				return err
+			}
+			// Locked before anyone can see the row. When the store is shared and another
+			// machine's ledger has a run of that number under way, take the next.
+			lock, err = tryLock(runLock(l.locks, id))
+			if err == nil {
+				return nil
+			}
+			if !errors.Is(err, unix.EWOULDBLOCK) {
+				return advise("lock a run", runLock(l.locks, id), err)
+			}
+			if err := t.exec("DELETE FROM runs WHERE id = ?", id); err != nil {
+				return err
+			}
+			taken = id
+		}
+	})
+	if err != nil {
+		if lock != nil {
+			err = errors.Join(err, unlock(lock))
+		}
+		return 0, err
+	}
+	l.mu.Lock()
+	l.runs[id] = lock
+	l.mu.Unlock()
+	return id, nil
+}
+
+// EndRun records how a run ended: done, failed, refused or interrupted.
+func (l *Ledger) EndRun(id int64, state string, summary json.RawMessage) error {
+	err := l.transact("end a run", false, func(t *tx) error {
+		return t.exec("UPDATE runs SET state = ?, ended = ?, summary = ? WHERE id = ?", state, time.Now().UnixNano(), string(summary), id)
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	lock := l.runs[id]
+	delete(l.runs, id)
+	l.mu.Unlock()
+	if lock != nil {
+		return unlock(lock)
+	}
+	return nil
+}
+
+// markDied records as died the runs that say they are running and are not.
+func (l *Ledger) markDied() error {
+	var dead []int64
+	err := l.each("look for dead runs", "SELECT id FROM runs WHERE state = 'running'", nil, func(r *sql.Rows) error {
+		var id int64
+		if err := r.Scan(&id); err != nil {
+			return err
+		}
+		if !isLocked(runLock(l.locks, id)) {
+			dead = append(dead, id)
+		}
+		return nil
+	})
+	if err != nil || len(dead) == 0 {
+		return err
+	}
+	return l.transact("mark dead runs", false, func(t *tx) error {
+		for _, id := range dead {
+			if err := t.exec("UPDATE runs SET state = 'died' WHERE id = ? AND state = 'running'", id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Runs gives the last runs of a pipeline, the newest first; of all pipelines when its
+// name is empty.
+func (l *Ledger) Runs(pipeline string, limit int) ([]Run, error) {
+	return l.runsWhere("(? = '' OR pipeline = ?) ORDER BY id DESC LIMIT ?", pipeline, pipeline, limit)
+}
+
+// Run gives one run. The error wraps fs.ErrNotExist if there is none of that number.
+func (l *Ledger) Run(id int64) (Run, error) {
+	runs, err := l.runsWhere("id = ?", id)
+	if err == nil && len(runs) == 0 {
+		err = fmt.Errorf("the ledger %s has no run %d: `pipeline status` lists the runs: %w", l.path, id, fs.ErrNotExist)
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	return runs[0], nil
+}
+
+func (l *Ledger) runsWhere(where string, args ...any) (runs []Run, err error) {
+	query := "SELECT id, pipeline, file, profile, args, pid, state, started, ended, summary FROM runs WHERE " + where
+	err = l.each("look up runs", query, args, func(r *sql.Rows) error {
+		var u Run
+		var args, summary string
+		var started int64
+		var ended sql.NullInt64
+		if err := r.Scan(&u.ID, &u.Pipeline, &u.File, &u.Profile, &args, &u.PID, &u.State, &started, &ended, &summary); err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(args), &u.Args); err != nil {
+			return err
+		}
+		u.Started, u.Summary = time.Unix(0, started), raw(summary)
+		if ended.Valid {
+			u.Ended = time.Unix(0, ended.Int64)
+		}
+		if u.State == "running" && !isLocked(runLock(l.locks, u.ID)) {
+			u.State = "died"
+		}
+		runs = append(runs, u)
+		return nil
+	})
+	return runs, err
+}
