@@ -178,3 +178,40 @@ func utf16Text(b []byte, order binary.ByteOrder, encoding string) (string, int64
 	}
 	return out.String(), invalid, first
 }
+
+// Declared returns the encoding that an HTML page declares of itself, in the terms of
+// Decode, or Auto. As browsers do, it reads a claim of ISO-8859-1 as windows-1252.
+func Declared(page []byte) string {
+	head := bytes.ToLower(page[:min(len(page), 4096)])
+	_, rest, ok := bytes.Cut(head, []byte("charset="))
+	if !ok {
+		return Auto
+	}
+	rest = bytes.TrimLeft(rest, `"' `)
+	if i := bytes.IndexAny(rest, "\"' />;\r\n\t"); i >= 0 {
+		rest = rest[:i]
+	}
+	switch string(rest) {
+	case "utf-8", "utf8":
+		return UTF8
+	case "iso-8859-1", "iso8859-1", "latin1", "latin-1", "windows-1252", "cp1252", "us-ascii":
+		return Windows1252
+	}
+	return Auto
+}
+
+// DecodeHTML is Decode for a page: want Auto takes the encoding that the page declares,
+// unless its bytes prove another.
+func DecodeHTML(b []byte, want string) (text, encoding string, invalid int64, first *Invalid) {
+	if want == Auto || want == "" {
+		want = Detect(b)
+		if want == ISO88591 {
+			want = Windows1252
+		}
+		// Bytes that are only half UTF-8 cannot say; bytes that are not at all can.
+		if d := Declared(b); d == Windows1252 && want == UTF8 && !utf8.Valid(b) {
+			want = d
+		}
+	}
+	return Decode(b, want)
+}

@@ -38,6 +38,21 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestDecodeHTML(t *testing.T) {
+	for _, c := range []struct{ name, in, want, text, encoding string }{
+		{"declared and true", `<meta charset="utf-8">ação`, Auto, `<meta charset="utf-8">ação`, UTF8},
+		{"declared latin is windows", "<meta content='text/html; charset=iso-8859-1'>\x93\xe7\x94", Auto,
+			"<meta content='text/html; charset=iso-8859-1'>“ç”", Windows1252},
+		{"declared latin, is utf-8", "charset=iso-8859-1>ação", Auto, "charset=iso-8859-1>ação", UTF8},
+		{"declared utf-8, is latin", "charset=utf-8>\xe7\xe3", Auto, "charset=utf-8>çã", Windows1252},
+		{"forced", "charset=utf-8>ã", ISO88591, "charset=utf-8>Ã£", ISO88591},
+	} {
+		if text, enc, _, _ := DecodeHTML([]byte(c.in), c.want); text != c.text || enc != c.encoding {
+			t.Errorf("%s: got %q %s, want %q %s", c.name, text, enc, c.text, c.encoding)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("cora\xe7\xe3o"), UTF8)
 	f.Add([]byte("\xff\xfea\xd8"), Auto)
