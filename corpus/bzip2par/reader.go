@@ -64,9 +64,9 @@ type Reader struct {
 // segment is what lies between two marks: a block, or the end of a stream.
 type segment struct {
 	mark
-	stop int64 // bit offset of the next mark, or of the end of the file
-	last bool  // there is no next mark
-	done chan struct{}
+	stop int64         // bit offset of the next mark, or of the end of the file
+	last bool          // there is no next mark
+	done chan struct{} // nil: nobody decodes it yet
 	data []byte
 	crc  uint32
 	err  error
@@ -81,34 +81,40 @@ func NewReader(r io.ReaderAt, size, from, to int64, cpus int) *Reader {
 // Close waits for blocks being decoded that nobody will read.
 func (r *Reader) Close() {
 	for _, s := range r.queue {
-		<-s.done
+		if s.done != nil {
+			<-s.done
+		}
 	}
 	r.queue, r.fatal = nil, errors.New("bzip2 reader is closed")
 }
 
-// fill begins to decode the segments ahead, as many as there are CPUs; past the range
-// only the one that is needed.
+// fill looks a few segments ahead and has as many decoded as there are CPUs; past the
+// range only the one that is wanted now.
 func (r *Reader) fill() error {
-	for len(r.queue) <= r.cpus {
-		if n := len(r.queue); n > 0 && (r.queue[n-1].last || n > 1 && r.past(r.queue[n-1])) {
-			return nil
-		}
+	var err error
+	for n := len(r.queue); n < r.cpus+2 && (n == 0 || !r.queue[n-1].last); n++ {
 		if r.ahead == nil {
-			m, err := r.find.next()
-			if err != nil {
-				return err
+			var m mark
+			if m, err = r.find.next(); err != nil {
+				break
 			}
 			r.ahead = &m
 		}
-		s := &segment{mark: *r.ahead, stop: r.size * 8, last: true, done: make(chan struct{})}
+		s := &segment{mark: *r.ahead, stop: r.size * 8, last: true}
 		r.ahead = nil
-		switch m, err := r.find.next(); {
-		case err == nil:
+		var m mark
+		if m, err = r.find.next(); err == nil {
 			r.ahead, s.stop, s.last = &m, m.bit, false
-		case !errors.Is(err, io.EOF):
-			return err
+		} else if !errors.Is(err, io.EOF) {
+			break
 		}
 		r.queue = append(r.queue, s)
+	}
+	for i, s := range r.queue[:min(r.cpus, len(r.queue))] {
+		if s.done != nil || i > 0 && r.past(s) {
+			continue
+		}
+		s.done = make(chan struct{})
 		if s.end || s.last {
 			close(s.done)
 			continue
@@ -118,7 +124,10 @@ func (r *Reader) fill() error {
 			s.data, s.crc, s.err = decode(r.r, s.bit, s.stop)
 		}()
 	}
-	return nil
+	if errors.Is(err, io.EOF) && len(r.queue) > 0 {
+		return nil
+	}
+	return err
 }
 
 func decode(r io.ReaderAt, from, to int64) ([]byte, uint32, error) {
@@ -136,7 +145,7 @@ func (r *Reader) Next() (Block, error) {
 		if r.fatal != nil {
 			return Block{}, r.fatal
 		}
-		if err := r.fill(); err != nil && !(errors.Is(err, io.EOF) && len(r.queue) > 0) {
+		if err := r.fill(); err != nil {
 			return Block{}, r.fail(err)
 		}
 		s := r.queue[0]
@@ -224,7 +233,9 @@ func (r *Reader) block(s *segment) (b Block, ok bool, err error) {
 		if data, crc, err := decode(r.r, s.bit, next.stop); err == nil {
 			s.data, s.crc, s.err = data, crc, nil
 			for _, q := range r.queue[1 : n+1] {
-				<-q.done
+				if q.done != nil {
+					<-q.done
+				}
 			}
 			r.queue = r.queue[n:]
 		}
