@@ -1,0 +1,211 @@
+package tokenizer
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+)
+
+// Encode appends the ids of text to dst. Specials written in the text are text: none
+// of their ids comes out. Bytes that are not UTF-8 count as U+FFFD.
+func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
+	text = t.normalizer.apply(text)
+	for i := 0; i < len(text); {
+		j := t.splitter.next(text, i)
+		dst = t.encodePiece(dst, text[i:j])
+		i = j
+	}
+	return dst
+}
+
+// EncodeSpecials is Encode, but the specials named in allowed become their ids where
+// the text has them: the leftmost first, the longest of those that begin together.
+func (t *Tokenizer) EncodeSpecials(dst []uint32, text string, allowed []string) []uint32 {
+	for {
+		at, name := len(text), ""
+		for _, a := range allowed {
+			if _, ok := t.names[a]; !ok {
+				continue
+			}
+			if i := strings.Index(text[:min(len(text), at+len(a))], a); i >= 0 && (i < at || i == at && len(a) > len(name)) {
+				at, name = i, a
+			}
+		}
+		dst = t.Encode(dst, text[:at])
+		if name == "" {
+			return dst
+		}
+		dst = append(dst, t.names[name])
+		text = text[at+len(name):]
+	}
+}
+
+const (
+	shortPiece = 64 // bytes; up to here the lowest rank is found by looking at all
+	cacheBits  = 16
+)
+
+// cache remembers the ids of pieces. A slot holds the last piece that hashed to it, as
+// an immutable entry, so that goroutines share it without a lock and a warm cache is
+// only read. It holds 2¹⁶ pieces at most, some 10 MB when full.
+type cache struct {
+	seed  maphash.Seed
+	slots [1 << cacheBits]atomic.Pointer[cached]
+}
+
+type cached struct {
+	piece string
+	ids   []uint32
+}
+
+func newCache() *cache { return &cache{seed: maphash.MakeSeed()} }
+
+func (t *Tokenizer) encodePiece(dst []uint32, piece string) []uint32 {
+	if len(piece) == 1 {
+		return append(dst, t.bytes[piece[0]])
+	}
+	if len(piece) > shortPiece {
+		return t.mergeLong(dst, piece)
+	}
+	slot := &t.cache.slots[maphash.String(t.cache.seed, piece)>>(64-cacheBits)]
+	if e := slot.Load(); e != nil && e.piece == piece {
+		return append(dst, e.ids...)
+	}
+	n := len(dst)
+	dst = t.mergeShort(dst, piece)
+	slot.Store(&cached{strings.Clone(piece), append([]uint32(nil), dst[n:]...)})
+	return dst
+}
+
+// mergeShort merges the leftmost pair of lowest rank until none is left, looking at
+// all pairs each time: quadratic, and for a few dozen bytes the fastest way.
+func (t *Tokenizer) mergeShort(dst []uint32, piece string) []uint32 {
+	var idBuf, rankBuf [shortPiece]uint32
+	ids, ranks := idBuf[:len(piece)], rankBuf[:len(piece)]
+	for i := range ids {
+		ids[i] = t.bytes[piece[i]]
+	}
+	for i := range ranks[1:] {
+		ranks[i] = t.pairs.get(pair(ids[i], ids[i+1]))
+	}
+	ranks[len(ranks)-1] = none // of the pair (ids[i], ids[i+1]): the last has no partner
+	for {
+		best, at := none, 0
+		for i, r := range ranks {
+			if r < best {
+				best, at = r, i
+			}
+		}
+		if best == none {
+			return append(dst, ids...)
+		}
+		ids[at] = t.merges[best].id
+		ids = append(ids[:at+1], ids[at+2:]...)
+		ranks = append(ranks[:at+1], ranks[at+2:]...)
+		if at > 0 {
+			ranks[at-1] = t.pairs.get(pair(ids[at-1], ids[at]))
+		}
+		if ranks[at] = none; at+1 < len(ids) {
+			ranks[at] = t.pairs.get(pair(ids[at], ids[at+1]))
+		}
+	}
+}
+
+// mergeLong does the same with a heap of (rank, position) over a linked list, in
+// n·log n, for pieces of any length.
+func (t *Tokenizer) mergeLong(dst []uint32, piece string) []uint32 {
+	type node struct{ id, prev, next uint32 }
+	n := uint32(len(piece))
+	nodes := make([]node, n)
+	for i := range n {
+		nodes[i] = node{t.bytes[piece[i]], i - 1, i + 1} // prev of the first wraps to none
+	}
+	rank := func(i uint32) uint32 {
+		if i >= n || nodes[i].next >= n {
+			return none
+		}
+		return t.pairs.get(pair(nodes[i].id, nodes[nodes[i].next].id))
+	}
+	heap := make(minHeap, 0, n)
+	for i := range n {
+		if r := rank(i); r != none {
+			heap = append(heap, pair(r, i))
+		}
+	}
+	heap.init()
+	const gone = none // id of a node that was merged into the one before
+	for len(heap) > 0 {
+		top := heap.pop()
+		r, i := uint32(top>>32), uint32(top)
+		if nodes[i].id == gone || rank(i) != r {
+			continue
+		}
+		a := &nodes[i]
+		b := &nodes[a.next]
+		a.id, a.next = t.merges[r].id, b.next
+		b.id = gone
+		if a.next < n {
+			nodes[a.next].prev = i
+		}
+		if r := rank(a.prev); r != none {
+			heap.push(pair(r, a.prev))
+		}
+		if r := rank(i); r != none {
+			heap.push(pair(r, i))
+		}
+	}
+	for i := uint32(0); i < n; i = nodes[i].next {
+		dst = append(dst, nodes[i].id)
+	}
+	return dst
+}
+
+// minHeap is a binary heap with the least first.
+type minHeap []uint64
+
+func (h minHeap) init() {
+	for i := len(h)/2 - 1; i >= 0; i-- {
+		h.down(i)
+	}
+}
+
+func (h minHeap) down(i int) {
+	x := h[i]
+	for {
+		c := 2*i + 1
+		if c >= len(h) {
+			break
+		}
+		if c+1 < len(h) && h[c+1] < h[c] {
+			c++
+		}
+		if h[c] >= x {
+			break
+		}
+		h[i] = h[c]
+		i = c
+	}
+	h[i] = x
+}
+
+func (h *minHeap) push(x uint64) {
+	*h = append(*h, x)
+	s := *h
+	i := len(s) - 1
+	for i > 0 && s[(i-1)/2] > x {
+		s[i] = s[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	s[i] = x
+}
+
+func (h *minHeap) pop() uint64 {
+	s := *h
+	top := s[0]
+	s[0] = s[len(s)-1]
+	*h = s[:len(s)-1]
+	if len(*h) > 0 {
+		h.down(0)
+	}
+	return top
+}

@@ -1,0 +1,112 @@
+// Package tokenizer turns text into the ids a model reads, and back: byte-level BPE,
+// trained here, in the files that Hugging Face's tokenizers, GPT-2's readers and
+// tiktoken open.
+//
+// Text passes four steps. It is made valid UTF-8 and brought to a normal form
+// (normalize.go), cut into pieces by a named splitter (split.go), each piece's bytes
+// are merged pair by pair in the order the merges were learnt (encode.go), and what
+// remains is the ids. Going back (decode.go) joins the tokens' bytes. With a normal
+// form that loses nothing, decode(encode(x)) is NFC(x) for every x.
+//
+// A Tokenizer never changes after it was made and may be used by any number of
+// goroutines.
+package tokenizer
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"unicode/utf8"
+)
+
+// The specials that the rest of the pipeline asks for by name. They come first in the
+// vocabulary of every tokenizer trained here.
+const (
+	Pad       = "[PAD]"
+	Unknown   = "[UNK]"
+	Begin     = "[BOS]"
+	End       = "[EOS]"
+	Separator = "[SEP]"
+)
+
+// Tokenizer encodes and decodes with one vocabulary. Make one with Load, Read or Train.
+type Tokenizer struct {
+	splitter   *splitter
+	normalizer normalizer
+
+	tokens  []string          // bytes of each id; the name of a special
+	special []bool            // by id
+	names   map[string]uint32 // id of each special
+	order   []uint32          // ids of the specials, in the order of the file
+
+	merges []merge     // by rank
+	bytes  [256]uint32 // id of each byte
+	pairs  *pairTable  // pair of ids → rank
+	cache  *cache
+
+	file   []byte // tokenizer.json, as read or as first written
+	digest string
+}
+
+// merge says that left followed by right becomes id. Two merges may give the same id:
+// a+bc and ab+c, when contexts led training to both.
+type merge struct{ left, right, id uint32 }
+
+// build fills in what follows from tokens, special and merges. The caller has set
+// splitter and normalizer.
+func (t *Tokenizer) build() error {
+	t.names = map[string]uint32{}
+	var have [256]bool
+	for id, tok := range t.tokens {
+		switch {
+		case t.special[id]:
+			t.names[tok] = uint32(id)
+		case len(tok) == 1:
+			t.bytes[tok[0]], have[tok[0]] = uint32(id), true
+		}
+	}
+	for b, ok := range have {
+		if !ok {
+			return fmt.Errorf("model.vocab: there is no token for the byte 0x%02x; a byte-level vocabulary has all 256", b)
+		}
+	}
+	t.pairs = newPairTable(len(t.merges))
+	for rank, m := range t.merges {
+		if _, added := t.pairs.add(pair(m.left, m.right), uint32(rank)); !added {
+			return fmt.Errorf("model.merges[%d]: the pair %q %q was merged before", rank, t.tokens[m.left], t.tokens[m.right])
+		}
+	}
+	t.cache = newCache()
+	return nil
+}
+
+// setFile records the bytes of tokenizer.json, whose sha256 names the tokenizer.
+func (t *Tokenizer) setFile(b []byte) {
+	sum := sha256.Sum256(b)
+	t.file, t.digest = b, hex.EncodeToString(sum[:])
+}
+
+// VocabSize is the number of ids: specials, the 256 bytes, and what was learnt.
+func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
+
+// Special returns the id of a special token.
+func (t *Tokenizer) Special(name string) (uint32, bool) {
+	id, ok := t.names[name]
+	return id, ok
+}
+
+// Digest is the sha256 of tokenizer.json, in hex. Token files carry it, so that data
+// and tokenizer are never mixed up.
+func (t *Tokenizer) Digest() string { return t.digest }
+
+// Lossy says that the normal form loses something (case, diacritics) or changes the
+// bytes for another form (NFD): bits per byte of such a model compare with no other.
+func (t *Tokenizer) Lossy() bool { return t.normalizer.lossy() }
+
+// Token returns the bytes of an id, or the name of a special; U+FFFD outside the vocabulary.
+func (t *Tokenizer) Token(id uint32) string {
+	if int64(id) >= int64(len(t.tokens)) {
+		return string(utf8.RuneError)
+	}
+	return t.tokens[id]
+}
