@@ -1,0 +1,59 @@
+package kernel
+
+import "math"
+
+// CrossEntropy turns each row of logits, of len(logits)/len(targets) elements, into the
+// gradient of its loss, softmax - onehot(target), and puts the loss,
+// -ln softmax(row)[target], into loss. A target of Ignore has loss 0 and gradient 0.
+func (c *CPU[T]) CrossEntropy(loss, logits []T, targets []uint32) {
+	v := len(logits) / max(len(targets), 1)
+	c.each(len(targets), func(_, t int) {
+		row := logits[t*v : (t+1)*v]
+		if targets[t] == Ignore {
+			clear(row)
+			loss[t] = 0
+			return
+		}
+		x := row[targets[t]]
+		top, sum := c.softmax(row)
+		loss[t] = T(math.Log(float64(sum))) + top - x
+		inv := 1 / sum
+		for i := range row {
+			row[i] *= inv
+		}
+		row[targets[t]]--
+	})
+}
+
+// Ignore is the target of a position that has none.
+const Ignore = math.MaxUint32
+
+// softmax turns a row into e^(x-max) and returns max and the sum.
+func (c *CPU[T]) softmax(row []T) (top, sum T) {
+	top = row[0]
+	for _, x := range row {
+		if !(x <= top) { // a NaN comes through
+			top = x
+		}
+	}
+	for i, x := range row {
+		row[i] = x - top
+	}
+	c.path.exp(row)
+	return top, c.path.sum(row)
+}
+
+// Loss returns -ln softmax(row)[target] of one row of logits, leaving e^(x-max) in it.
+func (c *CPU[T]) Loss(row []T, target uint32) float64 {
+	x := row[target]
+	top, sum := c.softmax(row)
+	return math.Log(float64(sum)) + float64(top-x)
+}
+
+// Softmax turns a row of logits into probabilities.
+func (c *CPU[T]) Softmax(row []T) {
+	_, sum := c.softmax(row)
+	for i := range row {
+		row[i] /= sum
+	}
+}

@@ -1,0 +1,71 @@
+package kernel
+
+import "math"
+
+// LayerNormEps is added to the variance.
+const LayerNormEps = 1e-5
+
+// LayerNorm computes y = (x-mean)/sqrt(var+eps)·g + b along rows of len(g), the variance
+// biased. It keeps the rows' mean and 1/sqrt(var+eps) for the backward; both may be nil.
+func (c *CPU[T]) LayerNorm(y, mean, rstd, x, g, b []T) {
+	d := len(g)
+	if len(x) == d { // one row: no closure
+		m, r := c.normRow(y, x, g, b)
+		if mean != nil {
+			mean[0], rstd[0] = m, r
+		}
+		return
+	}
+	c.spans(len(x)/d, rowBlock, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			m, r := c.normRow(y[t*d:(t+1)*d], x[t*d:(t+1)*d], g, b)
+			if mean != nil {
+				mean[t], rstd[t] = m, r
+			}
+		}
+	})
+}
+
+func (c *CPU[T]) normRow(y, x, g, b []T) (mean, rstd T) {
+	d := T(len(x))
+	m := c.path.sum(x) / d
+	y, g, b = y[:len(x)], g[:len(x)], b[:len(x)]
+	for i, v := range x {
+		y[i] = v - m
+	}
+	r := T(1 / math.Sqrt(float64(c.path.dot(y, y)/d)+LayerNormEps))
+	for i, v := range y {
+		y[i] = T(T(v*r)*g[i]) + b[i]
+	}
+	return m, r
+}
+
+// LayerNormBackward adds to dx what x gets of dy (or overwrites dx when add is not set)
+// and overwrites dg and db.
+func (c *CPU[T]) LayerNormBackward(dx, dg, db, dy, x, mean, rstd, g []T, add bool) {
+	d := len(g)
+	c.sumRows(len(x)/d, 2*d, [][]T{dg, db}, func(lo, hi int, sums []T) {
+		sg, sb := sums[:d], sums[d:]
+		tmp := make([]T, 2*d)
+		xh, dh := tmp[:d], tmp[d:]
+		for t := lo; t < hi; t++ {
+			xr, dr, o := x[t*d:(t+1)*d], dy[t*d:(t+1)*d], dx[t*d:(t+1)*d]
+			m, r := mean[t], rstd[t]
+			for i, v := range dr {
+				h := T((xr[i] - m) * r)
+				xh[i] = h
+				dh[i] = T(v * g[i])
+				sg[i] += T(v * h)
+				sb[i] += v
+			}
+			m1, m2 := c.path.sum(dh)/T(d), c.path.dot(dh, xh)/T(d)
+			for i := range o {
+				v := T((dh[i] - m1 - T(xh[i]*m2)) * r)
+				if add {
+					v += o[i]
+				}
+				o[i] = v
+			}
+		}
+	})
+}

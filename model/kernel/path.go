@@ -1,0 +1,134 @@
+package kernel
+
+import "math"
+
+// path is the table of inner loops of one instruction set. Its entries see one task:
+// threads, blocks and edges are the callers' business, and all paths share them.
+type path[T Float] struct {
+	// A product's tile is mr×nr. packA lays mr rows of k elements out as tile wants
+	// them, element (i, p) being a[i*row+p*col]; rows from m on are zeros. packB does
+	// so for nr columns, element (p, j) being b[p*row+j*col].
+	mr, nr int
+	packA  func(dst, a []T, row, col, m, k int)
+	packB  func(dst, b []T, row, col, n, k int)
+	// tile adds A·B to c: mr rows of nr elements, ldc apart, each element one chain
+	// over k in order.
+	tile func(k int, a, b, c []T, ldc int)
+
+	exp  func(x []T)         // x = e^x, in place
+	dot  func(x, y []T) T    // 16 lanes, folded by halves
+	sum  func(x []T) T       // 16 lanes, folded by halves
+	axpy func(y, x []T, a T) // y += a*x
+
+	wkv         func(exp func([]T), s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T)
+	wkvBackward func(exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T)
+	adamW       func(p, g, m, v []T, s AdamW, scale T)
+}
+
+func plain[T Float]() *path[T] {
+	p := &path[T]{mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
+		dot: dot[T], sum: sum[T], axpy: axpy[T], wkv: wkvForward[T], wkvBackward: wkvBackward[T], adamW: adamW[T]}
+	switch q := any(p).(type) {
+	case *path[float32]:
+		q.exp = exp32
+	case *path[float64]:
+		q.exp = exp64
+	}
+	return p
+}
+
+// lanes is the width of every sum along a row: what one AVX-512 register holds, so
+// that a vector path can give the same bits.
+const lanes = 16
+
+func fold[T Float](s *[lanes]T) T {
+	for w := lanes / 2; w > 0; w /= 2 {
+		for i := range w {
+			s[i] += s[i+w]
+		}
+	}
+	return s[0]
+}
+
+func sum[T Float](x []T) T {
+	var s [lanes]T
+	for ; len(x) >= lanes; x = x[lanes:] {
+		for i, a := range (*[lanes]T)(x) {
+			s[i] += a
+		}
+	}
+	for i, a := range x {
+		s[i] += a
+	}
+	return fold(&s)
+}
+
+// dot keeps four lanes at a time in registers, so it walks the row four times; a row
+// fits the first-level cache.
+func dot[T Float](x, y []T) T {
+	var s [lanes]T
+	y = y[:len(x)]
+	n := len(x) / lanes * lanes
+	for l := 0; l < lanes; l += 4 {
+		var s0, s1, s2, s3 T
+		for i := l; i+4 <= n; i += lanes {
+			a, b := (*[4]T)(x[i:]), (*[4]T)(y[i:])
+			s0 += T(a[0] * b[0])
+			s1 += T(a[1] * b[1])
+			s2 += T(a[2] * b[2])
+			s3 += T(a[3] * b[3])
+		}
+		s[l], s[l+1], s[l+2], s[l+3] = s0, s1, s2, s3
+	}
+	for i := n; i < len(x); i++ {
+		s[i-n] += T(x[i] * y[i])
+	}
+	return fold(&s)
+}
+
+func axpy[T Float](y, x []T, a T) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] += T(a * x[i])
+	}
+}
+
+// exp32 is e^x by 2^n·e^r with |r| ≤ ln2/2 and a polynomial of degree 6 in r (the
+// coefficients of Cephes' expf): at most 2 ulp off. Below -86.5 it gives 0: results
+// that small are never added to anything they could change.
+func exp32(x []float32) {
+	const (
+		log2e = 1.44269504088896341
+		ln2hi = 0.693359375 // 9 bits: n*ln2hi is exact
+		ln2lo = -2.12194440e-4
+		round = 3 << 22 // added and taken away, rounds to a whole number
+	)
+	for i, v := range x {
+		if !(v >= -86.5 && v <= 88.72) {
+			switch {
+			case v < -86.5:
+				x[i] = 0
+			case v > 88.72:
+				x[i] = float32(math.Inf(1))
+			}
+			continue // NaN stays
+		}
+		t := float32(v*log2e) + round
+		n := t - round
+		r := v - float32(n*ln2hi)
+		r -= float32(n * ln2lo)
+		p := float32(1.9875691500e-4*r) + 1.3981999507e-3
+		p = float32(p*r) + 8.3334519073e-3
+		p = float32(p*r) + 4.1665795894e-2
+		p = float32(p*r) + 1.6666665459e-1
+		p = float32(p*r) + 5.0000001201e-1
+		p = float32(p*float32(r*r)) + r + 1
+		x[i] = math.Float32frombits(math.Float32bits(p) + (math.Float32bits(t)-math.Float32bits(round))<<23)
+	}
+}
+
+func exp64(x []float64) {
+	for i, v := range x {
+		x[i] = math.Exp(v)
+	}
+}

@@ -1,0 +1,236 @@
+package kernel
+
+// WKV is the attention of RWKV-4, by channel:
+//
+//	y_t = (Σ_{i<t} e^{(t-1-i)w+k_i} v_i + e^{u+k_t} v_t) / (the same without v)
+//
+// with decay w = -e^time_decay and bonus u = time_first. The sums travel as A = a·e^p and
+// B = b·e^p, with p their largest exponent so far, so that no exponent is ever above 0:
+//
+//	q = max(p, u+k)   y = (e^{p-q} a + e^{u+k-q} v) / (e^{p-q} b + e^{u+k-q})
+//	q = max(p+w, k)   a, b, p = e^{p+w-q} a + e^{k-q} v, e^{p+w-q} b + e^{k-q}, q
+//
+// One of the two exponentials of a line is e^0, so each line costs one. The
+// denominator is at least 1 after the first token; y lies between the least and the
+// largest v so far.
+
+// WKVState holds a, b, p of each sequence and channel, [B,C] each. Start with zeros and
+// p = EmptyP.
+type WKVState[T Float] struct{ A, B, P []T }
+
+// EmptyP is the exponent of a state that has seen nothing. e^EmptyP is 0 whatever
+// decay or key is added to it.
+const EmptyP = -1e30
+
+// NewWKVState returns n empty channels.
+func NewWKVState[T Float](n int) WKVState[T] {
+	s := WKVState[T]{make([]T, n), make([]T, n), make([]T, n)}
+	s.Reset()
+	return s
+}
+
+// Reset empties the state.
+func (s WKVState[T]) Reset() {
+	clear(s.A)
+	clear(s.B)
+	for i := range s.P {
+		s.P[i] = EmptyP
+	}
+}
+
+// wkvSpan is the part of a sequence's rows that one task does: channels [lo, lo+n) of
+// steps rows of stride elements.
+type wkvSpan[T Float] struct{ steps, stride, lo, n int }
+
+func (s wkvSpan[T]) row(x []T, t int) []T { return x[t*s.stride+s.lo:][:s.n] }
+
+// wkvChannels is how many channels a task takes: their state stays in the first-level
+// cache.
+const wkvChannels = 64
+
+// Decay computes w = -e^decay.
+func (c *CPU[T]) Decay(w, decay []T) {
+	copy(w, decay)
+	c.path.exp(w)
+	for i := range w {
+		w[i] = -w[i]
+	}
+}
+
+// WKV computes y of k and v, [B,T,C] with w and u [C], from the state s, [B,C], which it
+// leaves after the last token.
+func (c *CPU[T]) WKV(y, w, u, k, v []T, s WKVState[T]) {
+	ch := len(w)
+	batch := len(s.A) / ch
+	steps := len(k) / len(s.A)
+	if batch == 1 && c.threads == 1 { // no closure, no allocation: decoding comes here
+		for lo := 0; lo < ch; lo += wkvChannels {
+			c.wkvTask(0, y, w, u, k, v, s, steps, lo, 0)
+		}
+		return
+	}
+	blocks := (ch + wkvChannels - 1) / wkvChannels
+	c.each(batch*blocks, func(thread, i int) {
+		c.wkvTask(thread, y, w, u, k, v, s, steps, i%blocks*wkvChannels, i/blocks)
+	})
+}
+
+func (c *CPU[T]) wkvTask(thread int, y, w, u, k, v []T, s WKVState[T], steps, lo, b int) {
+	ch := len(w)
+	n := min(wkvChannels, ch-lo)
+	hi, at, row := lo+n, b*ch+lo, b*steps*ch
+	end := row + steps*ch
+	c.path.wkv(c.path.exp, wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end],
+		s.A[at:at+n], s.B[at:at+n], s.P[at:at+n], c.scratch(thread, 2*n))
+}
+
+// wkvForward computes y of one sequence's span and leaves its state in a, b, p. tmp
+// holds 2n elements.
+func wkvForward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T) {
+	n := s.n
+	tmp = tmp[:2*n]
+	e, f := tmp[:n], tmp[n:]
+	for t := range s.steps {
+		kr, vr, yr := s.row(k, t), s.row(v, t), s.row(y, t)
+		for i, kt := range kr {
+			e[i] = -max(p[i]-(u[i]+kt), u[i]+kt-p[i])
+			f[i] = -max(p[i]+w[i]-kt, kt-(p[i]+w[i]))
+		}
+		exp(tmp)
+		for i, kt := range kr {
+			e1, e2 := split(p[i] >= u[i]+kt, e[i])
+			yr[i] = (T(e1*a[i]) + T(e2*vr[i])) / (T(e1*b[i]) + e2)
+			pw := p[i] + w[i]
+			e1, e2 = split(pw >= kt, f[i])
+			a[i] = T(e1*a[i]) + T(e2*vr[i])
+			b[i] = T(e1*b[i]) + e2
+			p[i] = max(pw, kt)
+		}
+	}
+}
+
+// split gives the exponentials of x-q and z-q, q = max(x, z), out of e = e^-|x-z|.
+func split[T Float](first bool, e T) (e1, e2 T) {
+	if first {
+		return 1, e
+	}
+	return e, 1
+}
+
+// WKVBackward computes what the inputs of WKV get of gy: gk and gv, and gdecay (of
+// time_decay, w being -e^decay) and gu, summed over sequences in order. All four are
+// overwritten. start is the state that WKV began with (nil slices: empty).
+//
+// g is the gradient of the final state, as dL/dA = g.A·e^g.P and dL/dB = g.B·e^g.P for
+// A = a·e^p and B = b·e^p; empty where nothing follows. It is replaced by that of the
+// starting state, in the same form: so chunks of a sequence hand it on from last to
+// first. p itself is a redundant exponent and has no gradient.
+func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g WKVState[T]) {
+	ch := len(w)
+	batch := len(g.A) / ch
+	steps := len(k) / len(g.A)
+	blocks := (ch + wkvChannels - 1) / wkvChannels
+	c.rows = grow(c.rows, 2*batch*ch)
+	clear(c.rows)
+	sums := c.rows
+	c.each(batch*blocks, func(thread, i int) {
+		b, lo := i/blocks, i%blocks*wkvChannels
+		n := min(wkvChannels, ch-lo)
+		hi, at, row := lo+n, b*ch+lo, b*steps*ch
+		end := row + steps*ch
+		tmp := c.scratch(thread, (2*steps+8)*n)
+		a, bb, p := tmp[:n], tmp[n:2*n], tmp[2*n:3*n]
+		if start.A == nil {
+			WKVState[T]{a, bb, p}.Reset()
+		} else {
+			copy(a, start.A[at:])
+			copy(bb, start.B[at:])
+			copy(p, start.P[at:])
+		}
+		c.path.wkvBackward(c.path.exp, wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi],
+			k[row:end], v[row:end], y[row:end], gy[row:end], a, bb, p, g.A[at:at+n], g.B[at:at+n], g.P[at:at+n],
+			sums[2*b*ch+lo:][:n], sums[(2*b+1)*ch+lo:][:n], gk[row:end], gv[row:end], tmp[3*n:])
+	})
+	clear(gdecay)
+	clear(gu)
+	for b := range batch {
+		for i := range ch {
+			gdecay[i] += sums[2*b*ch+i]
+			gu[i] += sums[(2*b+1)*ch+i]
+		}
+	}
+	for i := range ch {
+		gdecay[i] *= w[i]
+	}
+}
+
+// wkvBackward goes over one sequence's span twice. Forth, it makes the states again, the
+// derivatives da, db of A and B by w, and keeps for each step c = gy/denominator and
+// s = -q; back, it carries al, be, rho, the gradient of A and B. gw and gu are added to.
+// tmp holds (2·steps+5)·n elements.
+func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T) {
+	n := s.n
+	da, db, e3 := tmp[:n], tmp[n:2*n], tmp[2*n:5*n]
+	e, f, h := e3[:n], e3[n:2*n], e3[2*n:]
+	ct, st := tmp[5*n:][:s.steps*n], tmp[(5+s.steps)*n:][:s.steps*n]
+	clear(da)
+	clear(db)
+	for t := range s.steps {
+		kr, vr, yr, gr := s.row(k, t), s.row(v, t), s.row(y, t), s.row(gy, t)
+		cr, sr := ct[t*n:][:n], st[t*n:][:n]
+		for i, kt := range kr {
+			e[i] = -max(p[i]-(u[i]+kt), u[i]+kt-p[i])
+			f[i] = -max(p[i]+w[i]-kt, kt-(p[i]+w[i]))
+		}
+		exp(e3[:2*n])
+		for i, kt := range kr {
+			uk := u[i] + kt
+			e1, e2 := split(p[i] >= uk, e[i])
+			ci := gr[i] / (T(e1*b[i]) + e2)
+			gw[i] += T(T(ci*e1) * (da[i] - T(db[i]*yr[i])))
+			gu[i] += T(T(ci*e2) * (vr[i] - yr[i]))
+			cr[i], sr[i] = ci, -max(p[i], uk)
+			pw := p[i] + w[i]
+			e1, e2 = split(pw >= kt, f[i])
+			da[i] = e1 * (a[i] + da[i])
+			db[i] = e1 * (b[i] + db[i])
+			a[i] = T(e1*a[i]) + T(e2*vr[i])
+			b[i] = T(e1*b[i]) + e2
+			p[i] = max(pw, kt)
+		}
+	}
+	for i := range h {
+		h[i] = p[i] + rho[i]
+	}
+	exp(h)
+	for i := range h {
+		if al[i] == 0 && be[i] == 0 { // nothing follows; its exponent must not decide q below
+			rho[i] = EmptyP
+			continue
+		}
+		gw[i] += T((T(al[i]*da[i]) + T(be[i]*db[i])) * h[i])
+	}
+	for t := s.steps - 1; t >= 0; t-- {
+		kr, vr, yr := s.row(k, t), s.row(v, t), s.row(y, t)
+		gkr, gvr := s.row(gk, t), s.row(gv, t)
+		cr, sr := ct[t*n:][:n], st[t*n:][:n]
+		for i, kt := range kr {
+			e[i] = sr[i] + u[i] + kt
+			f[i] = kt + rho[i]
+			wr := w[i] + rho[i]
+			h[i] = -max(wr-sr[i], sr[i]-wr)
+		}
+		exp(e3)
+		for i := range kr {
+			ci, e2 := cr[i]*e[i], f[i]
+			gkr[i] = T(ci*(vr[i]-yr[i])) + T(e2*(T(al[i]*vr[i])+be[i]))
+			gvr[i] = ci + T(e2*al[i])
+			wr := w[i] + rho[i]
+			e1, e3 := split(wr >= sr[i], h[i])
+			e3 *= cr[i]
+			al[i] = T(e1*al[i]) + e3
+			be[i] = T(e1*be[i]) - T(e3*yr[i])
+			rho[i] = max(wr, sr[i])
+		}
+	}
+}
