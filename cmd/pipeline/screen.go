@@ -1,0 +1,247 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/dag"
+	"github.com/ptbr-slm/pipeline/dag/executor"
+	"github.com/ptbr-slm/pipeline/dag/source"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// quiet is how often a run that is not on a terminal says where a stage stands.
+const quiet = 10 * time.Second
+
+// barSteps is how finely a bar moves.
+const barSteps = 1000
+
+// screen shows how a run goes: on a terminal a bar for each stage that runs, with the
+// finished ones as lines above; elsewhere plain lines.
+type screen struct {
+	out    io.Writer
+	ledger *artifacts.Ledger
+	jobs   int
+	bars   *mpb.Progress // nil: plain lines
+
+	mu     sync.Mutex
+	stages map[string]*shownStage
+	rates  map[string]rate
+	said   time.Time // of the last line about sources
+}
+
+type rate struct{ perByte, least float64 }
+
+type shownStage struct {
+	dag.StageStatus
+	bar     *mpb.Bar
+	metrics string
+	said    time.Time
+	over    bool
+}
+
+func newScreen(out *os.File, l *artifacts.Ledger, jobs int) *screen {
+	s := &screen{out: out, ledger: l, jobs: jobs, stages: map[string]*shownStage{}, rates: map[string]rate{}}
+	if isTerminal(out) && os.Getenv("TERM") != "dumb" {
+		s.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(28), mpb.WithRefreshRate(150*time.Millisecond))
+		s.out = s.bars
+	}
+	return s
+}
+
+// source shows how a source is fetched or hashed.
+func (s *screen) source(e source.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.said.IsZero() {
+		s.said = now // nothing to say about what is over in a moment
+	}
+	every := quiet
+	if s.bars != nil {
+		every = 2 * time.Second
+	}
+	if now.Sub(s.said) >= every {
+		s.said = now
+		fmt.Fprintln(s.out, sourceProgress(e))
+	}
+}
+
+// Stage implements dag.Observer.
+func (s *screen) Stage(st dag.StageStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.stages[st.Name]
+	if v == nil {
+		v = &shownStage{}
+		s.stages[st.Name] = v
+	}
+	v.StageStatus = st
+	switch st.State {
+	case "waiting", "unfinished":
+		return
+	case "running":
+		if s.bars == nil {
+			if now := time.Now(); v.said.IsZero() || now.Sub(v.said) >= quiet {
+				v.said = now
+				fmt.Fprintf(s.out, "%-24s %s\n", st.Name, s.words(v))
+			}
+			return
+		}
+		if v.bar == nil {
+			v.bar = s.newBar(v)
+		}
+		v.bar.SetCurrent(int64(barSteps * min(fraction(&v.StageStatus), 0.999)))
+		return
+	}
+	if v.over {
+		return
+	}
+	v.over = true
+	if v.bar != nil {
+		v.bar.Abort(true)
+	}
+	fmt.Fprintln(s.out, s.lastLine(v))
+}
+
+func (s *screen) lastLine(v *shownStage) string {
+	line := fmt.Sprintf("%-24s %s", v.Name, stateWord(v.State))
+	switch {
+	case v.State == "skipped":
+		return line
+	case v.Ran == 0:
+		return line + paint(dim, fmt.Sprintf("  %d parts, all cached", v.Cached))
+	case v.Cached > 0:
+		line += fmt.Sprintf("  %d parts, %d cached", v.Ran+v.Cached, v.Cached)
+	default:
+		line += fmt.Sprintf("  %d parts", v.Ran)
+	}
+	line += fmt.Sprintf(" in %s", duration(v.Seconds))
+	if v.metrics != "" {
+		line += paint(dim, "  "+v.metrics)
+	}
+	return line
+}
+
+func (s *screen) newBar(v *shownStage) *mpb.Bar {
+	return s.bars.New(barSteps, mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound(""),
+		mpb.PrependDecorators(decor.Name(v.Name, decor.WCSyncSpaceR)),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.words(v)
+		})))
+}
+
+// words says where a running stage stands: parts, rate, time left.
+func (s *screen) words(v *shownStage) string {
+	parts := fmt.Sprint(v.Parts)
+	if v.Open {
+		parts += "+"
+	}
+	words := []string{fmt.Sprintf("%d/%s parts", v.Done, parts)}
+	elapsed := time.Since(v.Started).Seconds()
+	if len(v.Running) == 1 && v.Parts == 1 && v.Running[0].Progress.Total > 0 {
+		p := v.Running[0].Progress
+		if p.Unit == "B" {
+			words = append(words, fmt.Sprintf("%s/s", size(int64(float64(p.Done)/elapsed))))
+		} else {
+			words = append(words, fmt.Sprintf("%s of %s %s", count(p.Done), count(p.Total), p.Unit), fmt.Sprintf("%s/s", count(int64(float64(p.Done)/elapsed))))
+		}
+	} else if n := handled(&v.StageStatus); n > 0 && elapsed > 0.2 {
+		words = append(words, size(int64(n/elapsed))+"/s")
+	}
+	if v.metrics != "" {
+		words = append(words, v.metrics)
+	}
+	if left, ok := s.left(v, elapsed); ok {
+		words = append(words, "about "+duration(left)+" left")
+	}
+	return strings.Join(words, ", ")
+}
+
+// left estimates the seconds a stage still takes: from how far it is, or, at its
+// beginning, from what the ledger knows of its kind. Unknown while parts may come.
+func (s *screen) left(v *shownStage, elapsed float64) (float64, bool) {
+	f := fraction(&v.StageStatus)
+	if v.Open {
+		return 0, false
+	}
+	if f > 0.05 {
+		return elapsed * (1 - f) / f, true
+	}
+	r, ok := s.rates[v.Kind]
+	if !ok {
+		var err error
+		if r.perByte, r.least, err = dag.Rate(s.ledger, v.Kind); err != nil {
+			r.least = -1
+		}
+		s.rates[v.Kind] = r
+	}
+	if r.least < 0 {
+		return 0, false
+	}
+	workers := min(max(v.Parts-v.Done, 1), s.jobs)
+	total := max(r.perByte*float64(v.Bytes), r.least) / float64(workers)
+	return max(total-elapsed, 0), true
+}
+
+// handled is how many bytes of input are done, those of running parts in proportion.
+func handled(v *dag.StageStatus) float64 {
+	n := float64(v.Handled)
+	for _, p := range v.Running {
+		if p.Progress.Total > 0 {
+			n += float64(p.Bytes) * min(float64(p.Progress.Done)/float64(p.Progress.Total), 1)
+		}
+	}
+	return n
+}
+
+// fraction is how much of a stage's work is done, of what is known of it.
+func fraction(v *dag.StageStatus) float64 {
+	if v.Bytes > 0 {
+		return handled(v) / float64(v.Bytes)
+	}
+	if v.Parts == 0 {
+		return 0
+	}
+	return float64(v.Done) / float64(v.Parts)
+}
+
+// shownMetrics are the metrics of a running stage that fit on its line.
+var shownMetrics = []string{"loss", "val-loss", "bits-per-byte"}
+
+// Metric implements dag.Observer.
+func (s *screen) Metric(stage string, m executor.Metric) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range shownMetrics {
+		if v := s.stages[stage]; v != nil && m.Name == name {
+			v.metrics = fmt.Sprintf("%s %.4g", name, m.Value)
+		}
+	}
+}
+
+// Notice implements dag.Observer.
+func (s *screen) Notice(text string) { fmt.Fprintln(s.out, text) }
+
+// close ends the bars, leaving the lines above them.
+func (s *screen) close() {
+	if s.bars == nil {
+		return
+	}
+	s.mu.Lock()
+	for _, v := range s.stages {
+		if v.bar != nil {
+			v.bar.Abort(true)
+		}
+	}
+	s.mu.Unlock()
+	s.bars.Wait()
+}

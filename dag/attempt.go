@@ -1,0 +1,262 @@
+package dag
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/dag/executor"
+	"github.com/ptbr-slm/pipeline/dag/executor/task"
+	"github.com/ptbr-slm/pipeline/dag/source"
+	"github.com/ptbr-slm/pipeline/dag/stage"
+)
+
+// Detail is what the ledger keeps of an action beside its outputs: what its rules
+// touched, and the last value of each metric.
+type Detail struct {
+	Counts  executor.Counts    `json:"counts,omitempty"`
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+}
+
+// attempt does a part once: in a worker, then into the store, then into the ledger.
+func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artifacts.Action, map[string]float64, error) {
+	dir := c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, attempt))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("make the part's work directory: %w", err)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	limit := w.limit()
+	pctx := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		pctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	job, err := c.job(w, dir, attempt)
+	if err != nil {
+		return nil, nil, err
+	}
+	hear := &hearing{c: c, w: w, last: map[string]float64{}}
+	began := time.Now()
+	res, err := c.o.Executor.Run(pctx, job, hear)
+	if errors.Is(err, executor.ErrStopped) && ctx.Err() == nil && pctx.Err() != nil {
+		err = fmt.Errorf("it took longer than its timeout of %s", limit)
+	}
+	if err == nil {
+		err = c.unchanged(w)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := c.action(w, res, hear.last, time.Since(began))
+	if err != nil {
+		return nil, nil, err
+	}
+	staged := make([]artifacts.Staged, len(res.Outputs))
+	for i, o := range res.Outputs {
+		staged[i] = artifacts.Staged{Path: o.Path, Digest: o.Digest, Size: o.Size}
+	}
+	if err := c.store.Publish(staged); err != nil {
+		return nil, nil, err
+	}
+	if a.Artifact, err = c.store.PutManifest(a.Outputs); err != nil {
+		return nil, nil, err
+	}
+	if err := c.keep(w); err != nil {
+		return nil, nil, err
+	}
+	rec := c.record(w, "ran", attempt, "")
+	rec.Metrics = hear.series
+	if err := c.store.Ledger().RecordPart(rec, a); err != nil {
+		return nil, nil, err
+	}
+	if err := c.store.DropPartial(w.key); err != nil {
+		return nil, nil, err
+	}
+	return a, hear.last, os.RemoveAll(dir)
+}
+
+// limit is the time a part may take; 0 for no bound.
+func (w *work) limit() time.Duration {
+	t, r := w.node.Timeout, w.node.Time
+	if t == 0 || (r > 0 && r < t) {
+		return r
+	}
+	return t
+}
+
+func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error) {
+	n := w.node
+	partial, err := filepath.Abs(c.store.PartialDir(w.key))
+	if err != nil {
+		return executor.Job{}, err
+	}
+	log, err := filepath.Abs(c.store.LogPath(w.key, attempt))
+	if err != nil {
+		return executor.Job{}, err
+	}
+	j := executor.Job{Kind: n.Kind.Name, Log: log, Spec: task.Spec{Config: n.Config, Args: w.args, Join: w.join, Inputs: map[string][]task.Input{},
+		Work: dir, Partial: partial, Seed: c.pipeline.Seed, CPUs: w.cpus}}
+	ports := n.Kind.Out
+	if len(n.Kind.Mid) > 0 && !w.join {
+		ports = n.Kind.Mid
+	}
+	for _, p := range ports {
+		j.Spec.Outputs = append(j.Spec.Outputs, p.Name)
+	}
+	for port, files := range w.reads {
+		for _, f := range files {
+			path := f.path
+			if path == "" {
+				if path, err = filepath.Abs(c.store.ObjectPath(f.Digest)); err != nil {
+					return executor.Job{}, err
+				}
+			}
+			j.Spec.Inputs[port] = append(j.Spec.Inputs[port], task.Input{File: f.File, Path: path})
+		}
+	}
+	return j, nil
+}
+
+// unchanged makes sure that the sources the part read are still what was hashed: else
+// its outputs would be kept under the key of other inputs.
+func (c *coordinator) unchanged(w *work) error {
+	for _, files := range w.reads {
+		for _, f := range files {
+			if f.path == "" {
+				continue
+			}
+			id, err := source.Identify(f.path)
+			if err != nil {
+				return fmt.Errorf("source changed during the run: %w", err)
+			}
+			if id != c.ids[f.path] {
+				return fmt.Errorf("source %s changed during the run; run again to take it as it is now", f.path)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *coordinator) action(w *work, res *executor.Result, last map[string]float64, took time.Duration) (*artifacts.Action, error) {
+	m := &artifacts.Manifest{}
+	for _, o := range res.Outputs {
+		mf, err := manifestFile(o.Port+"/"+o.Name, file{File: o.File})
+		if err != nil {
+			return nil, err
+		}
+		m.Files = append(m.Files, mf)
+	}
+	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last})
+	if err != nil {
+		return nil, err
+	}
+	refusal := ""
+	for i, r := range res.Refused {
+		if i > 0 {
+			refusal += "\n"
+		}
+		refusal += r
+	}
+	n := w.node
+	return &artifacts.Action{Key: w.key, Kind: n.Kind.Name, Version: n.Kind.Version, Components: canonical(&w.comps), Config: n.config,
+		Outputs: m, Seconds: took.Seconds(), InputBytes: w.bytes, Refusal: refusal, Counts: detail, Created: time.Now()}, nil
+}
+
+func manifestFile(path string, f file) (artifacts.ManifestFile, error) {
+	mf := artifacts.ManifestFile{Path: path, Digest: f.Digest, Size: f.Size}
+	if f.Stats != (stage.Stats{}) {
+		b, err := json.Marshal(f.Stats)
+		if err != nil {
+			return mf, err
+		}
+		mf.Stats = b
+	}
+	return mf, nil
+}
+
+// keep puts the config and lists that a key names by digest into the ledger.
+func (c *coordinator) keep(w *work) error {
+	put := func(digest string, b []byte) error {
+		c.keptMu.Lock()
+		defer c.keptMu.Unlock()
+		if c.kept[digest] {
+			return nil
+		}
+		if err := c.store.Ledger().PutConfig(digest, b); err != nil {
+			return err
+		}
+		c.kept[digest] = true
+		return nil
+	}
+	if err := put(w.node.config, w.node.Config); err != nil {
+		return err
+	}
+	for digest, b := range w.keep {
+		if err := put(digest, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *coordinator) record(w *work, state string, attempt int, message string) artifacts.PartRecord {
+	return artifacts.PartRecord{Run: c.run, Stage: w.node.Name, Kind: w.node.Kind.Name, Part: w.name, Index: w.seq, Key: w.key,
+		State: state, Attempt: attempt, Started: w.started, Seconds: time.Since(w.started).Seconds(), Error: message}
+}
+
+// failure records a failed attempt and tells its story.
+func (c *coordinator) failure(w *work, attempt int, err error) *Failure {
+	f := &Failure{Stage: w.node.Name, Part: w.name, Error: err.Error(), Log: c.store.LogPath(w.key, attempt)}
+	var pe *executor.PartError
+	var lost *executor.Lost
+	switch {
+	case errors.As(err, &pe):
+		f.Tail = pe.Tail
+	case errors.As(err, &lost):
+		f.Tail = lost.Tail
+	}
+	if e := c.store.Ledger().RecordPart(c.record(w, "failed", attempt, f.Error), nil); e != nil {
+		f.Error += "; and the ledger cannot be written: " + e.Error()
+	}
+	return f
+}
+
+// hearing passes on what a part says of itself to the goroutine that owns the run.
+type hearing struct {
+	c      *coordinator
+	w      *work
+	mu     sync.Mutex
+	last   map[string]float64
+	series []artifacts.Metric
+}
+
+func (h *hearing) Progress(p executor.Progress) {
+	h.c.events <- func() error {
+		h.w.progress = p
+		h.c.show(h.w.node)
+		return nil
+	}
+}
+
+func (h *hearing) Metric(m executor.Metric) {
+	h.mu.Lock()
+	h.last[m.Name] = m.Value
+	h.series = append(h.series, artifacts.Metric{Stage: h.w.node.Name, Name: m.Name, Step: m.Step, Value: m.Value})
+	h.mu.Unlock()
+	h.c.events <- func() error {
+		if h.c.o.Observer != nil {
+			h.c.o.Observer.Metric(h.w.node.Name, m)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,193 @@
+package dag
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/dag/executor"
+)
+
+// The states a run can end in.
+const (
+	StateDone        = "done"
+	StateFailed      = "failed"
+	StateRefused     = "refused" // a gate is broken
+	StateInterrupted = "interrupted"
+)
+
+// Summary is what a run did. It is the JSON document of `pipeline run --json`.
+type Summary struct {
+	Run      int64              `json:"run"`
+	State    string             `json:"state"`
+	Pipeline string             `json:"pipeline"`
+	Profile  string             `json:"profile,omitempty"`
+	Seconds  float64            `json:"seconds"`
+	Stages   []StageSummary     `json:"stages"`
+	Metrics  map[string]float64 `json:"metrics"` // "<stage>.<metric>": its last value
+	Failures []Failure          `json:"failures,omitempty"`
+	Refusals []Refusal          `json:"refusals,omitempty"`
+}
+
+// StageSummary is what a run did for one stage.
+type StageSummary struct {
+	Name    string            `json:"name"`
+	Kind    string            `json:"kind"`
+	State   string            `json:"state"` // "done", "failed", "refused", "skipped", "unfinished"
+	Parts   int               `json:"parts"`
+	Ran     int               `json:"ran"`
+	Cached  int               `json:"cached"`
+	Seconds float64           `json:"seconds"` // from its first part's start to its last part's end
+	Outputs map[string]Output `json:"outputs,omitempty"`
+}
+
+// Output describes an output port of a finished stage.
+type Output struct {
+	Digest string `json:"digest"` // of the artifact's manifest
+	Bytes  int64  `json:"bytes"`
+	Files  int    `json:"files"`
+}
+
+// Failure is a part that failed, with all it takes to find out why.
+type Failure struct {
+	Stage   string   `json:"stage"`
+	Part    string   `json:"part"`
+	Error   string   `json:"error"`
+	Log     string   `json:"log,omitempty"`
+	Tail    []string `json:"tail,omitempty"`    // last lines of the log
+	Ignored bool     `json:"ignored,omitempty"` // the stage says continue-on-error
+}
+
+// Refusal is a gate that broke.
+type Refusal struct {
+	Stage  string `json:"stage"`
+	Reason string `json:"reason"`
+}
+
+// Stopped says that a run ended without being done; the summary says how.
+type Stopped struct{ *Summary }
+
+func (e *Stopped) Error() string {
+	switch e.State {
+	case StateRefused:
+		return fmt.Sprintf("stage %s refused: %s", e.Refusals[0].Stage, e.Refusals[0].Reason)
+	case StateFailed:
+		for _, f := range e.Failures {
+			if !f.Ignored {
+				return fmt.Sprintf("stage %s, part %s: %s", f.Stage, f.Part, f.Error)
+			}
+		}
+	}
+	return "run " + e.State
+}
+
+// Observer is shown how a run goes. Calls come from one goroutine and must not block.
+type Observer interface {
+	Stage(StageStatus)
+	Metric(stage string, m executor.Metric)
+	Notice(text string)
+}
+
+// StageStatus is where a stage stands in the middle of a run.
+type StageStatus struct {
+	Name, Kind     string
+	State          string // "waiting", "running", or as StageSummary.State
+	Parts          int    // known so far
+	Open           bool   // more may come
+	Done           int    // parts
+	Ran, Cached    int
+	Running        []PartStatus
+	Started        time.Time // of the first part that ran
+	Seconds        float64   // once it is done
+	Bytes, Handled int64     // of input: of the parts that had to run, and of those that did
+}
+
+// PartStatus is a part that runs.
+type PartStatus struct {
+	Name     string
+	Started  time.Time
+	Bytes    int64 // of input
+	Progress executor.Progress
+}
+
+func (c *coordinator) notice(format string, args ...any) {
+	if c.o.Observer != nil {
+		c.o.Observer.Notice(fmt.Sprintf(format, args...))
+	}
+}
+
+// show tells the observer where a stage stands.
+func (c *coordinator) show(n *node) {
+	if c.o.Observer == nil {
+		return
+	}
+	s := c.stageSummary(n)
+	t := c.stat[n]
+	st := StageStatus{Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil),
+		Done: t.ran + t.cached, Ran: t.ran, Cached: t.cached, Started: t.started, Seconds: s.Seconds, Handled: t.bytesDone}
+	if st.State == "unfinished" {
+		st.State = "waiting"
+		if len(c.running[n]) > 0 || t.ran > 0 {
+			st.State = "running"
+		}
+	}
+	for _, w := range c.running[n] {
+		st.Running = append(st.Running, PartStatus{Name: w.name, Started: w.started, Bytes: w.bytes, Progress: w.progress})
+	}
+	st.Bytes = n.missedBytes
+	c.o.Observer.Stage(st)
+}
+
+func (c *coordinator) stageSummary(n *node) StageSummary {
+	t := c.stat[n]
+	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Outputs: n.outputs}
+	if n.join != nil {
+		s.Parts++
+	}
+	if !t.started.IsZero() {
+		end := t.end
+		if end.IsZero() {
+			end = time.Now()
+		}
+		s.Seconds = end.Sub(t.started).Seconds()
+	}
+	switch {
+	case n.failed > 0:
+		s.State = "failed"
+	case len(n.refusals) > 0:
+		s.State = "refused"
+	case n.done:
+		s.State = "done"
+	case n.skipped:
+		s.State = "skipped"
+	}
+	return s
+}
+
+func (c *coordinator) summary(ctx context.Context) *Summary {
+	s := &Summary{Run: c.run, State: StateDone, Pipeline: c.pipeline.Name, Profile: c.pipeline.Profile, Seconds: time.Since(c.began).Seconds(),
+		Metrics: c.metrics, Failures: c.failures}
+	for _, n := range c.nodes {
+		s.Stages = append(s.Stages, c.stageSummary(n))
+		for _, r := range n.refusals {
+			s.Refusals = append(s.Refusals, Refusal{n.Name, r})
+		}
+	}
+	failed := false
+	for _, f := range c.failures {
+		failed = failed || !f.Ignored
+	}
+	unfinished := false
+	for _, n := range c.nodes {
+		unfinished = unfinished || !n.done && !n.skipped && n.failed == 0
+	}
+	switch {
+	case failed:
+		s.State = StateFailed
+	case len(s.Refusals) > 0:
+		s.State = StateRefused
+	case ctx.Err() != nil && unfinished:
+		s.State = StateInterrupted
+	}
+	return s
+}
