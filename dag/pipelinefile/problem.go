@@ -1,7 +1,9 @@
 package pipelinefile
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +57,108 @@ func caretIndent(line string, col int) string {
 		} else {
 			b.WriteByte(' ')
 		}
+	}
+	return b.String()
+}
+
+// collector gathers problems while a file is read. A problem that shows in several
+// expansions of a matrix is kept once.
+type collector struct {
+	file  string
+	lines []string
+	all   []Problem
+	seen  map[Problem]bool
+}
+
+func (c *collector) add(pos Pos, hint, format string, args ...any) {
+	p := Problem{Pos: pos, Message: fmt.Sprintf(format, args...), Hint: hint}
+	if pos.Line >= 1 && pos.Line <= len(c.lines) {
+		p.Quote = c.lines[pos.Line-1]
+	}
+	if c.seen == nil {
+		c.seen = map[Problem]bool{}
+	}
+	if !c.seen[p] {
+		c.seen[p] = true
+		c.all = append(c.all, p)
+	}
+}
+
+// err gives the problems in file order, or nil when there are none.
+func (c *collector) err() error {
+	if len(c.all) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(c.all, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+	return &Problems{All: c.all}
+}
+
+// suggest is the hint for an unknown name: the nearest known one, or all of them
+// when none is near and they are few.
+func suggest(name string, known []string, what string) string {
+	if n := nearest(name, known); n != "" {
+		return fmt.Sprintf("did you mean `%s`?", n)
+	}
+	if len(known) == 0 || len(known) > 16 {
+		return ""
+	}
+	return what + " " + quoteList(known)
+}
+
+// nearest is the known name that the fewest slips of the keyboard away from name, or
+// empty when all are too far. Of equals the first.
+func nearest(name string, known []string) string {
+	best, least := "", max(1, len([]rune(name))/3)+1
+	for _, k := range known {
+		if d := slips(name, k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// slips is the optimal string alignment distance: insertions, deletions,
+// substitutions and swaps of neighbours that lead from one name to the other.
+func slips(a, b string) int {
+	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
+	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		row := make([]int, len(y)+1)
+		row[0] = i
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(y)]
+}
+
+// quoteList writes names as "`a`, `b` and `c`".
+func quoteList(names []string) string { return list(names, "and") }
+
+func list(names []string, and string) string {
+	var b strings.Builder
+	for i, n := range names {
+		switch {
+		case i == 0:
+		case i == len(names)-1:
+			b.WriteString(" " + and + " ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("`" + n + "`")
 	}
 	return b.String()
 }
