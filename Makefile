@@ -1,0 +1,38 @@
+# make run    build, then the sample pipeline from raw text to a trained model
+# make test   every test
+# make check  gofmt, vet, staticcheck, race detector
+GO ?= go
+PIPELINE ?= pipelines/v16.yaml
+PROFILE ?= sample
+export CGO_ENABLED = 1
+
+.PHONY: build run test check vet race schema golden clean
+
+build:
+	$(GO) build -o bin/pipeline ./cmd/pipeline
+
+run: build
+	bin/pipeline run $(PIPELINE) --profile $(PROFILE)
+
+test:
+	$(GO) test ./...
+
+check: vet race
+
+vet:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+race:
+	$(GO) test -race ./...
+
+schema: build
+	bin/pipeline schema > pipelines/schema.json
+
+# Record the golden digests of stage kinds whose version was raised.
+golden:
+	$(GO) test ./stages/... -run TestGolden -update
+
+clean:
+	rm -rf bin
