@@ -1,0 +1,153 @@
+package traintokenizer
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/ptbr-slm/pipeline/dag/stage"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
+)
+
+// sourceCounts is what a shard holds of one source.
+type sourceCounts struct {
+	source                        string
+	documents, bytes, words, long uint64
+	pieces                        []tokenizer.Word // sorted by text
+}
+
+// A counts file is one zstd frame: the magic; then for each source, by name, the name,
+// the four sums, the number of pieces, and the pieces by text, each as the length it
+// shares with the one before, the length of the rest, the rest, and the count. All
+// numbers are unsigned varints, strings have their length before them.
+const countsMagic = "ptbr-counts-1\n"
+
+func writeCounts(w io.Writer, all []*sourceCounts) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return err
+	}
+	b := []byte(countsMagic)
+	for _, c := range all {
+		b = binary.AppendUvarint(b, uint64(len(c.source)))
+		b = append(b, c.source...)
+		for _, n := range []uint64{c.documents, c.bytes, c.words, c.long, uint64(len(c.pieces))} {
+			b = binary.AppendUvarint(b, n)
+		}
+		last := ""
+		for _, p := range c.pieces {
+			k := 0
+			for k < len(last) && k < len(p.Text) && last[k] == p.Text[k] {
+				k++
+			}
+			b = binary.AppendUvarint(b, uint64(k))
+			b = binary.AppendUvarint(b, uint64(len(p.Text)-k))
+			b = append(b, p.Text[k:]...)
+			b = binary.AppendUvarint(b, p.Count)
+			last = p.Text
+			if len(b) >= 1<<16 {
+				if _, err := z.Write(b); err != nil {
+					return err
+				}
+				b = b[:0]
+			}
+		}
+	}
+	if _, err := z.Write(b); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// readCounts calls f for each source of a counts file.
+func readCounts(r io.Reader, f func(*sourceCounts) error) error {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	in := &countsReader{r: bufio.NewReaderSize(z, 1<<16)}
+	if magic := in.text(nil, uint64(len(countsMagic))); in.err == nil && string(magic) != countsMagic {
+		return fmt.Errorf("begins with %q; a counts file begins with %q", magic, countsMagic)
+	}
+	for {
+		if _, err := in.r.Peek(1); errors.Is(err, io.EOF) && in.err == nil {
+			return nil
+		}
+		c := &sourceCounts{source: string(in.text(nil, in.number()))}
+		c.documents, c.bytes, c.words, c.long = in.number(), in.number(), in.number(), in.number()
+		var last []byte
+		for n := in.number(); n > 0 && in.err == nil; n-- {
+			shared, rest := in.number(), in.number()
+			if shared > uint64(len(last)) {
+				return fmt.Errorf("a piece shares %d bytes with one of %d", shared, len(last))
+			}
+			last = in.text(last[:shared], rest)
+			c.pieces = append(c.pieces, tokenizer.Word{Text: string(last), Count: in.number()})
+		}
+		if in.err != nil {
+			return in.err
+		}
+		if err := f(c); err != nil {
+			return err
+		}
+	}
+}
+
+// countsReader reads the parts of a counts file and keeps the first error.
+type countsReader struct {
+	r   *bufio.Reader
+	err error
+}
+
+func (c *countsReader) number() uint64 {
+	if c.err != nil {
+		return 0
+	}
+	n, err := binary.ReadUvarint(c.r)
+	if c.err = err; errors.Is(err, io.EOF) {
+		c.err = io.ErrUnexpectedEOF
+	}
+	return n
+}
+
+// text appends n bytes to b. No string in a counts file is longer than a source's name
+// or a piece may be.
+func (c *countsReader) text(b []byte, n uint64) []byte {
+	if c.err == nil && n > 1<<16 {
+		c.err = fmt.Errorf("a string of %d bytes is too long", n)
+	}
+	if c.err != nil {
+		return nil
+	}
+	k := len(b)
+	b = append(b, make([]byte, n)...)
+	if _, err := io.ReadFull(c.r, b[k:]); err != nil {
+		c.err = io.ErrUnexpectedEOF
+	}
+	return b
+}
+
+// eachCounts reads the counts of all parts, in order.
+func eachCounts(ctx context.Context, t stage.Task, f func(*sourceCounts) error) error {
+	for _, file := range t.Inputs("counts") {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Open(file)
+		if err != nil {
+			return err
+		}
+		err = readCounts(h, f)
+		h.Close()
+		if err != nil {
+			return fmt.Errorf("counts %.12s: %w", file.Digest, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package traintokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ptbr-slm/pipeline/corpus"
+	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
+)
+
+const excerpts = "../../model/tokenizer/testdata"
+
+// excerpt returns the documents of one excerpt, a paragraph each.
+func excerpt(t testing.TB, source string) (d []corpus.Document) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(excerpts, "text-"+source+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range strings.Split(string(b), "\n\n") {
+		d = append(d, corpus.Document{ID: source + "-" + string(rune('a'+i%26)) + string(rune('a'+i/26)), Source: source, Text: text})
+	}
+	return d
+}
+
+func small() Config {
+	c := Kind.Config.(Config)
+	c.VocabSize = 1000
+	return c
+}
+
+func inputs(t testing.TB) map[string][]stagetest.Input {
+	return map[string][]stagetest.Input{"docs": {
+		stagetest.Shard(t, excerpt(t, "machado")...),
+		stagetest.Shard(t, excerpt(t, "constituicao")...),
+		stagetest.Shard(t, append(excerpt(t, "senado"), excerpt(t, "berlim")...)...),
+	}}
+}
+
+func file(t testing.TB, r *stagetest.Result, port, name string) []byte {
+	t.Helper()
+	for _, o := range r.Out[port] {
+		if o.Name == name {
+			return o.Data
+		}
+	}
+	t.Fatalf("%s has no %s", port, name)
+	return nil
+}
+
+func TestGolden(t *testing.T) {
+	r := stagetest.Run(t, Kind, small(), inputs(t))
+	if len(r.Parts) != 3 {
+		t.Errorf("%d parts for 3 shards", len(r.Parts))
+	}
+	stagetest.Golden(t, Kind, r)
+}
+
+// However the documents are cut into shards and ordered, the files are the same.
+func TestShardsDoNotMatter(t *testing.T) {
+	a := stagetest.Run(t, Kind, small(), inputs(t))
+	all := slices.Concat(excerpt(t, "berlim"), excerpt(t, "senado"), excerpt(t, "machado"), excerpt(t, "constituicao"))
+	var shards []stagetest.Input
+	for i := 0; i < len(all); i += 7 {
+		shards = append(shards, stagetest.Shard(t, all[i:min(i+7, len(all))]...))
+	}
+	slices.Reverse(shards)
+	b := stagetest.Run(t, Kind, small(), map[string][]stagetest.Input{"docs": shards})
+	for _, port := range []string{"tokenizer", "report"} {
+		for i, f := range a.Out[port] {
+			if f.Digest != b.Out[port][i].Digest {
+				t.Errorf("%s differs when the shards are cut differently", f.Name)
+			}
+		}
+	}
+}
+
+// The figures of the report are those of encoding the documents.
+func TestReportCounts(t *testing.T) {
+	run := stagetest.Run(t, Kind, small(), inputs(t))
+	tok, err := tokenizer.Read(bytes.NewReader(file(t, run, "tokenizer", "tokenizer.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(file(t, run, "report", "report.json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	var tokens uint64
+	for _, source := range []string{"machado", "constituicao", "senado", "berlim"} {
+		var s sourceReport
+		for _, d := range excerpt(t, source) {
+			s.Documents++
+			s.Bytes += uint64(len(d.Text))
+			s.Words += uint64(corpus.CountWords(d.Text))
+			s.Tokens += uint64(len(tok.Encode(nil, d.Text)))
+		}
+		got := r.Sources[source]
+		if got.Documents != s.Documents || got.Bytes != s.Bytes || got.Words != s.Words || got.Tokens != s.Tokens {
+			t.Errorf("%s: the report says %+v, the documents %+v", source, got, s)
+		}
+		if f := float64(s.Tokens) / float64(s.Words); math.Abs(got.Fertility-f) > 1e-12 || got.Fertility < 1 {
+			t.Errorf("%s: fertility %g, counted %g", source, got.Fertility, f)
+		}
+		tokens += s.Tokens
+	}
+	if r.Total.Tokens != tokens || r.Vocab != 1000 || r.Tokenizer != tok.Digest() || r.Lossy {
+		t.Errorf("report of %d tokens, %d ids, lossy %v; counted %d, 1000, false", r.Total.Tokens, r.Vocab, r.Lossy, tokens)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	vocab := func(c Config) string {
+		t.Helper()
+		return string(file(t, stagetest.Run(t, Kind, c, inputs(t)), "tokenizer", "vocab.json"))
+	}
+	base := vocab(small())
+	for name, set := range map[string]func(*Config){
+		"vocab-size":     func(c *Config) { c.VocabSize = 900 },
+		"specials":       func(c *Config) { c.Specials = append(slices.Clone(c.Specials), "<|im_start|>") },
+		"normalizer":     func(c *Config) { c.Normalizer = []string{"nfc", "lowercase"} },
+		"source-weights": func(c *Config) { c.SourceWeights = map[string]int64{"machado": 50} },
+		"weight 0":       func(c *Config) { c.SourceWeights = map[string]int64{"berlim": 0} },
+		"sample":         func(c *Config) { c.Sample = 0.5 },
+		"document-bytes": func(c *Config) { c.DocumentBytes = 100 },
+		"min-frequency":  func(c *Config) { c.MinFrequency = 40 },
+	} {
+		c := small()
+		set(&c)
+		if vocab(c) == base {
+			t.Errorf("%s changes nothing", name)
+		}
+	}
+	c := small()
+	c.MinFrequency = 40
+	if r := stagetest.Run(t, Kind, c, inputs(t)); len(r.Log) == 0 || !strings.Contains(r.Log[0], "of the 1000 asked for") {
+		t.Errorf("a vocabulary that stays small is not told: %q", r.Log)
+	}
+}
+
+func TestHead(t *testing.T) {
+	for _, c := range []struct {
+		n    int
+		want string
+	}{{3, "Só"}, {2, "S"}, {6, "Só"}, {9, "Só isto"}} {
+		if got := head("Só isto", min(c.n, 8)); c.n < 8 && got != c.want {
+			t.Errorf("head of %d bytes is %q; must be %q", c.n, got, c.want)
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	for want, set := range map[string]func(*Config){
+		"a vocabulary of 200 cannot hold":    func(c *Config) { c.VocabSize = 200 },
+		"specials has no [EOS]":              func(c *Config) { c.Specials = []string{"[PAD]"} },
+		`the special token "[EOS]" is named`: func(c *Config) { c.Specials = []string{"[EOS]", "[EOS]"} },
+		`there is no splitter "gpt9"`:        func(c *Config) { c.Splitter = "gpt9" },
+		`there is no normalizer "nfkc"`:      func(c *Config) { c.Normalizer = []string{"nfkc"} },
+		"sample is 0":                        func(c *Config) { c.Sample = 0 },
+		"document-bytes is -1":               func(c *Config) { c.DocumentBytes = -1 },
+		"source-weights.x is -1":             func(c *Config) { c.SourceWeights = map[string]int64{"x": -1} },
+		"no text to learn from":              func(c *Config) { c.SourceWeights = map[string]int64{"machado": 0} },
+	} {
+		c := small()
+		set(&c)
+		in := map[string][]stagetest.Input{"docs": {stagetest.Shard(t, excerpt(t, "machado")...)}}
+		if _, err := stagetest.Try(t, Kind, c, in, 1, false); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v; must say %q", err, want)
+		}
+	}
+}
+
+func TestCountsRoundTrip(t *testing.T) {
+	in := []*sourceCounts{
+		{source: "a", documents: 1, bytes: 2, words: 3, long: 4, pieces: []tokenizer.Word{{Text: "", Count: 1}, {Text: "ab", Count: 1 << 60}, {Text: "abc", Count: 2}, {Text: "b", Count: 3}}},
+		{source: "", pieces: []tokenizer.Word{{Text: strings.Repeat("x", tokenizer.MaxWord), Count: 7}}},
+	}
+	var b bytes.Buffer
+	if err := writeCounts(&b, in); err != nil {
+		t.Fatal(err)
+	}
+	read := func(b []byte) (out []*sourceCounts, err error) {
+		err = readCounts(bytes.NewReader(b), func(c *sourceCounts) error { out = append(out, c); return nil })
+		return out, err
+	}
+	out, err := read(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range in {
+		x, y := *in[i], *out[i]
+		if !slices.Equal(x.pieces, y.pieces) || x.source != y.source || x.documents != y.documents || x.bytes != y.bytes || x.words != y.words || x.long != y.long {
+			t.Errorf("%+v came back as %+v", x, y)
+		}
+	}
+	for n := range b.Len() {
+		if _, err := read(b.Bytes()[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes were taken for the whole", n, b.Len())
+		} else if n == 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("an empty file: %v", err)
+		}
+	}
+}
