@@ -78,7 +78,7 @@ func (d *decoder) decode(stream []byte) (out []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := bytes.NewBuffer(make([]byte, 0, 1<<20))
+	b := bytes.NewBuffer(make([]byte, 0, min(1<<20, 8*len(stream))))
 	if _, err := b.ReadFrom(d.z); err != nil {
 		return nil, err
 	}

@@ -62,9 +62,9 @@ func (f *finder) next() (mark, error) {
 				return mark{}, io.EOF
 			}
 			if f.buf == nil {
-				f.buf = make([]byte, finderBuffer)
+				f.buf = make([]byte, min(finderBuffer, f.size-f.off))
 			}
-			n := int(min(finderBuffer, f.size-f.off))
+			n := int(min(int64(cap(f.buf)), f.size-f.off))
 			f.buf, f.pos = f.buf[:n], 0
 			if n, err := f.r.ReadAt(f.buf, f.off); n < len(f.buf) {
 				if err == nil || errors.Is(err, io.EOF) {
