@@ -19,7 +19,9 @@ type draft struct {
 	lost  bool  // its shape or kind is unknown: what hangs on that is not reported
 }
 
-func (d *draft) owner() string { return "stage `" + d.Name + "`" }
+// owner is what messages call the stage: by its base name, for what is wrong with one
+// expansion is wrong with the text that all come from.
+func (d *draft) owner() string { return "stage `" + d.Base + "`" }
 
 var refText = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_-]*)(?:\[([^\]]*)\])?\.([A-Za-z][A-Za-z0-9_-]*)$`)
 
@@ -43,6 +45,7 @@ func (l *loader) bindStage(d *draft) {
 				var ok bool
 				if port, ok = d.Kind.Input(f.name); !ok {
 					l.add(f.pos, suggest(f.name, portNames(d.Kind.In), "it has"), "unknown input port `%s` of %s (%s)", f.name, d.owner(), d.Kind.Name)
+					known[nearest(f.name, portNames(d.Kind.In))] = true // the one that was meant is as good as wired
 					continue
 				}
 			}

@@ -161,7 +161,7 @@ func (c *checker) leaves(e *jsonschema.ValidationError, v any, out *[]violation)
 	at := violation{path: e.InstanceLocation}
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		known := c.keysAt(e.SchemaURL)
+		known := c.keys(e.SchemaURL)
 		for _, name := range k.Properties {
 			at := at
 			at.key, at.hint = name, suggest(name, known, "it has")
@@ -176,8 +176,8 @@ func (c *checker) leaves(e *jsonschema.ValidationError, v any, out *[]violation)
 		}
 		return
 	case *kind.PropertyNames:
-		at.key = k.Property
-		at.what = "cannot be a name: it " + patternText(namePattern)
+		at.path = nil // jsonschema v6.0.3 overwrites this location while it goes on
+		at.what = fmt.Sprintf("has a key %q that is not allowed", k.Property)
 		*out = append(*out, at)
 		return
 	case *kind.AnyOf:
@@ -202,6 +202,9 @@ func (c *checker) leaves(e *jsonschema.ValidationError, v any, out *[]violation)
 func (c *checker) words(e *jsonschema.ValidationError, got any) (what, hint string) {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Type:
+		if pattern, ok := c.at(e.SchemaURL)["pattern"].(string); ok && patternWords[pattern] != "" {
+			return fmt.Sprintf("%s, not %s", patternWords[pattern], describePlain(got)), ""
+		}
 		var names []string
 		for _, t := range k.Want {
 			names = append(names, typeWords[t])
@@ -301,8 +304,8 @@ func valueAt(v any, path []string) any {
 	return v
 }
 
-// keysAt lists the properties that the schema at a URL knows, sorted.
-func (c *checker) keysAt(schema string) []string {
+// at gives the part of the schema that a URL names.
+func (c *checker) at(schema string) document {
 	_, pointer, _ := strings.Cut(schema, "#")
 	var v any = c.doc
 	for _, step := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
@@ -315,7 +318,12 @@ func (c *checker) keysAt(schema string) []string {
 		v = valueAt(v, []string{strings.NewReplacer("~1", "/", "~0", "~").Replace(step)})
 	}
 	doc, _ := v.(document)
-	props, _ := doc["properties"].(document)
+	return doc
+}
+
+// keys lists the properties that the schema at a URL knows, sorted.
+func (c *checker) keys(schema string) []string {
+	props, _ := c.at(schema)["properties"].(document)
 	var names []string
 	for name := range props {
 		names = append(names, name)
@@ -360,20 +368,18 @@ func (c *collector) report(ck *checker, n *node, v any, owner, under string) (go
 					pos = f.pos
 				}
 			}
-			switch {
-			case x.what != "":
-				c.add(pos, x.hint, "`%s` %s", x.key, x.what)
-			case name == "":
+			if name == "" {
 				c.add(pos, x.hint, "unknown key `%s`", x.key)
-			default:
+			} else {
 				c.add(pos, x.hint, "unknown key `%s` in %s", x.key, name)
 			}
 		case name == "":
 			c.add(at.pos, x.hint, "the file %s", x.what)
 		case found:
 			c.add(at.pos, x.hint, "%s %s", name, x.what)
-		default:
-			c.add(at.key, x.hint, "%s %s", name, x.what)
+		default: // it was not given, and what stands in its place will not do
+			what, _, _ := strings.Cut(x.what, ", not ")
+			c.add(at.key, "", "%s is not given, and %s", name, what)
 		}
 	}
 	return good

@@ -202,12 +202,16 @@ func (s *scope) variable(pos Pos, name string) *node {
 // it, else of the text.
 func (c *collector) within(n *node, piece string) Pos {
 	first := n.pos.Line
-	for line := first; line >= 1 && line <= len(c.lines) && line <= first+strings.Count(n.text, "\n")+1; line++ {
+	last := first + strings.Count(n.text, "\n")
+	for line := first; line >= 1 && line <= len(c.lines) && line <= last; line++ {
 		l, skip := c.lines[line-1], 0
 		if line == first {
 			for i := 1; i < n.pos.Col && skip < len(l); i++ {
 				_, size := utf8.DecodeRuneInString(l[skip:])
 				skip += size
+			}
+			if strings.HasPrefix(l[skip:], ">") || strings.HasPrefix(l[skip:], "|") {
+				last = len(c.lines) // a block of text: it is there, on whichever line
 			}
 		}
 		if i := strings.Index(l[skip:], piece); i >= 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -98,16 +99,12 @@ func (l *loader) resolve() error {
 			whole.fields = append(whole.fields, f)
 		}
 	}
-	top, err := shapeChecker(reflect.TypeFor[fileShape](), func(doc document) {
-		props := doc["properties"].(document)
-		for _, name := range []string{"vars", "sources", "stages", "profiles"} {
-			props[name].(document)["propertyNames"] = document{"pattern": namePattern}
-		}
-	})
+	top, err := shapeChecker(reflect.TypeFor[fileShape]())
 	if err != nil {
 		return err
 	}
 	l.report(top, &whole, whole.plain(), "", "")
+	l.names(&whole)
 	if n := header.get("pipeline"); n != nil && n.kind == text {
 		l.p.Name = n.text
 	}
@@ -120,7 +117,7 @@ func (l *loader) resolve() error {
 	if err := l.readSources(); err != nil {
 		return err
 	}
-	if l.stageShape, err = shapeChecker(reflect.TypeFor[stageShape](), nil); err != nil {
+	if l.stageShape, err = shapeChecker(reflect.TypeFor[stageShape]()); err != nil {
 		return err
 	}
 	if stages := l.root.get("stages"); stages != nil {
@@ -136,15 +133,30 @@ func (l *loader) resolve() error {
 	return nil
 }
 
-func shapeChecker(t reflect.Type, change func(document)) (*checker, error) {
+func shapeChecker(t reflect.Type) (*checker, error) {
 	doc, err := reflectSchema(t)
 	if err != nil {
 		return nil, err
 	}
-	if change != nil {
-		change(doc)
-	}
 	return newChecker(doc)
+}
+
+var goodName = regexp.MustCompile(namePattern)
+
+// names checks the keys that are names: references and expressions must be able to
+// hold them.
+func (l *loader) names(file *node) {
+	for _, section := range []string{"vars", "sources", "stages", "profiles"} {
+		n := file.get(section)
+		if n == nil {
+			continue
+		}
+		for _, f := range n.fields {
+			if !goodName.MatchString(f.name) {
+				l.add(f.pos, "", "`%s` cannot be a name: it %s", f.name, patternText(namePattern))
+			}
+		}
+	}
 }
 
 // profile merges the chosen profile over the file, and checks the others as far as

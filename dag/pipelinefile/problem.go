@@ -101,8 +101,11 @@ func suggest(name string, known []string, what string) string {
 	if n := nearest(name, known); n != "" {
 		return fmt.Sprintf("did you mean `%s`?", n)
 	}
-	if len(known) == 0 || len(known) > 16 {
+	switch {
+	case what == "" || len(known) > 16:
 		return ""
+	case len(known) == 0:
+		return what + " none"
 	}
 	return what + " " + quoteList(known)
 }

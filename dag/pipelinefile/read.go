@@ -120,7 +120,11 @@ func (r *reader) syntax(err error) {
 	var y yaml.Error
 	if errors.As(err, &y) && y.GetToken() != nil {
 		p := y.GetToken().Position
-		r.add(Pos{r.file, p.Line, p.Column}, "", "%s", r.unmask(y.GetMessage()))
+		hint := ""
+		if p.Line >= 1 && p.Line <= len(r.lines) && strings.HasPrefix(r.lines[p.Line-1], "\t") {
+			hint = "YAML is indented with spaces"
+		}
+		r.add(Pos{r.file, p.Line, p.Column}, hint, "not YAML: %s", r.unmask(y.GetMessage()))
 		return
 	}
 	r.add(Pos{File: r.file}, "", "%v", err)
@@ -280,7 +284,11 @@ func (r *reader) fields(out *node, values []*ast.MappingValueNode, depth int) {
 		pos := r.pos(v.Key)
 		if v == values[0] && out.pos.Line > 0 {
 			if t := out.pos; t.Line > pos.Line || t.Line == pos.Line && t.Col > pos.Col {
-				out.pos = pos // a block mapping's own token is its first colon
+				// A block mapping's own token is its first colon.
+				if out.key == out.pos {
+					out.key = pos
+				}
+				out.pos = pos
 			}
 		}
 		if _, ok := v.Key.(*ast.MergeKeyNode); ok {

@@ -25,6 +25,14 @@ func Schema(kinds []stage.Kind) ([]byte, error) {
 	}
 	doc := defs["file"].(document)
 	delete(defs, "file")
+	for _, d := range []any{doc, defs["profile"]} {
+		props := d.(document)["properties"].(document)
+		for _, section := range []string{"vars", "sources", "stages", "profiles"} {
+			if s, ok := props[section].(document); ok {
+				s["propertyNames"] = document{"pattern": namePattern}
+			}
+		}
+	}
 	doc["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	doc["title"] = "pipeline file"
 	doc["$defs"] = defs
@@ -90,7 +98,6 @@ func fileDefs() (document, error) {
 	props["profiles"] = document{
 		"type":                 []any{"object", "null"},
 		"description":          props["profiles"].(document)["description"],
-		"propertyNames":        document{"pattern": namePattern},
 		"additionalProperties": document{"anyOf": []any{ref("profile"), document{"type": "null"}}},
 	}
 	return defs, nil
@@ -113,15 +120,11 @@ func sections(props document, prefix string, removable bool) {
 		"stages":  entry("stage"),
 		"publish": document{"type": []any{"string", "null"}},
 	} {
-		d := document{
+		props[name] = document{
 			"type":                 []any{"object", "null"},
 			"description":          describe(name),
 			"additionalProperties": of,
 		}
-		if name != "publish" {
-			d["propertyNames"] = document{"pattern": namePattern}
-		}
-		props[name] = d
 	}
 	if !removable {
 		props["stages"].(document)["type"] = "object"
@@ -282,6 +285,7 @@ func (l *loader) checkProfiles(profiles *node, chosen string) {
 	for _, f := range others.fields {
 		if f.value.kind != null {
 			l.report(c, f.value, f.value.plain(), "profile `"+f.name+"`", "")
+			l.names(f.value)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (l *loader) readSources() error {
 	if sources == nil || sources.kind != mapping {
 		return nil
 	}
-	shape, err := shapeChecker(reflect.TypeFor[sourceShape](), nil)
+	shape, err := shapeChecker(reflect.TypeFor[sourceShape]())
 	if err != nil {
 		return err
 	}
