@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"strings"
@@ -15,7 +16,8 @@ type Bars struct {
 
 // Bin is one column of a histogram.
 type Bin struct {
-	Label string
+	Label string // below the column, where there is room
+	Range string // shown when pointed at; empty: the label
 	Count int64
 }
 
@@ -35,7 +37,7 @@ func (b Bars) html() (template.HTML, error) {
 	for _, x := range b.Bins {
 		total += x.Count
 		if x.Count > peak {
-			peak, peakAt = x.Count, x.Label
+			peak, peakAt = x.Count, cmp.Or(x.Range, x.Label)
 		}
 	}
 	if total == 0 {
@@ -59,7 +61,7 @@ func (b Bars) html() (template.HTML, error) {
 		}
 		fmt.Fprintf(&s, `<rect class="col" x="%s" y="%s" width="%s" height="%s"><title>%s: %s</title></rect>`,
 			fixed(x0+0.5, 1), fixed(y0, 1), fixed(max(step-1, 0.5), 1), fixed(height-bottom-y0, 1),
-			template.HTMLEscapeString(x.Label), Integer(x.Count))
+			template.HTMLEscapeString(cmp.Or(x.Range, x.Label)), Integer(x.Count))
 		if i%every == 0 {
 			label(&s, x0+float64(step*0.5), height-bottom+15, "middle", x.Label)
 		}

@@ -13,7 +13,7 @@ type Curves struct {
 	Lines []Line
 }
 
-// Line is one curve. X rises.
+// Line is one curve. X rises; points that are not finite are left out.
 type Line struct {
 	Name  string
 	X, Y  []float64
@@ -38,10 +38,13 @@ const maxPoints = 800
 func (c Curves) html() (template.HTML, error) {
 	first := true
 	var x, y scale
-	for _, l := range c.Lines {
+	lines := make([]Line, len(c.Lines))
+	for i, l := range c.Lines {
 		if len(l.X) != len(l.Y) {
 			return "", fmt.Errorf("curve %q has %d x and %d y", l.Name, len(l.X), len(l.Y))
 		}
+		l = finite(l)
+		lines[i] = l
 		for i := range l.X {
 			if first {
 				x.lo, x.hi, y.lo, y.hi, first = l.X[i], l.X[i], l.Y[i], l.Y[i], false
@@ -58,7 +61,7 @@ func (c Curves) html() (template.HTML, error) {
 	y = scale{yTicks[0], yEnd, height - bottom, top}
 	x.from, x.to = left, width-right
 	var desc []string
-	for _, l := range c.Lines {
+	for _, l := range lines {
 		if n := len(l.X); n > 0 {
 			desc = append(desc, fmt.Sprintf("%s goes from %s at %s to %s at %s", l.Name, compact(l.Y[0]), compact(l.X[0]), compact(l.Y[n-1]), compact(l.X[n-1])))
 		}
@@ -73,7 +76,7 @@ func (c Curves) html() (template.HTML, error) {
 			label(&s, x.at(t), height-bottom+15, "middle", compact(t))
 		}
 	}
-	for i, l := range c.Lines {
+	for i, l := range lines {
 		class := fmt.Sprintf("line s%d", i%5)
 		switch l.Style {
 		case Faint:
@@ -98,7 +101,7 @@ func (c Curves) html() (template.HTML, error) {
 	}
 	axes(&s, c.X, c.Y)
 	// The legend stands inside, at the top right: curves of losses fall.
-	for i, l := range c.Lines {
+	for i, l := range lines {
 		ly := float64(top + 10 + 16*i)
 		class := fmt.Sprintf("line s%d", i%5)
 		if l.Style == Dashed {
@@ -109,4 +112,15 @@ func (c Curves) html() (template.HTML, error) {
 	}
 	s.WriteString("</svg></figure>")
 	return template.HTML(s.String()), nil
+}
+
+func finite(l Line) Line {
+	var x, y []float64
+	for i := range l.X {
+		if d := l.X[i] - l.X[i] + l.Y[i] - l.Y[i]; d == 0 { // of NaN and ±Inf it is NaN
+			x, y = append(x, l.X[i]), append(y, l.Y[i])
+		}
+	}
+	l.X, l.Y = x, y
+	return l
 }

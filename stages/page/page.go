@@ -88,9 +88,9 @@ var pageHTML string
 var pageCSS string
 
 var templates = template.Must(template.New("page").Funcs(template.FuncMap{
-	"block": func(b Block) (template.HTML, error) { return b.html() },
-	"css":   func() template.CSS { return template.CSS(pageCSS) },
-	"width": func(x float64) template.CSS { return template.CSS("width:" + fixed(100*min(max(x, 0), 1), 1) + "%") },
+	"render": func(b Block) (template.HTML, error) { return b.html() },
+	"css":    func() template.CSS { return template.CSS(pageCSS) },
+	"width":  func(x float64) template.CSS { return template.CSS("width:" + fixed(100*min(max(x, 0), 1), 1) + "%") },
 }).Parse(pageHTML))
 
 func execute(name string, data any) (template.HTML, error) {
