@@ -45,10 +45,8 @@ func adviseLedger(doing, path string, err error) error {
 		return nil
 	}
 	var se sqlite3.Error
-	if !errors.As(err, &se) {
-		return advise("ledger: "+doing, path, err)
-	}
 	switch {
+	case !errors.As(err, &se): // not from SQLite, and advised where it arose
 	case se.Code == sqlite3.ErrFull || se.SystemErrno == unix.ENOSPC:
 		return advise("ledger: "+doing, path, unix.ENOSPC)
 	case se.Code == sqlite3.ErrReadonly, se.Code == sqlite3.ErrPerm, se.SystemErrno == unix.EACCES:

@@ -12,15 +12,15 @@ import (
 func HashFile(path string) (digest string, size int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", 0, err
+		return "", 0, advise("hash", path, err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if size, err = io.Copy(h, f); err != nil {
-		return "", 0, err
+		return "", 0, advise("hash", path, err)
 	}
 	if err := f.Sync(); err != nil {
-		return "", 0, err
+		return "", 0, advise("hash", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }

@@ -19,6 +19,9 @@ import (
 // busyTimeout is how long a write waits for another process's write to end.
 const busyTimeout = 30 * time.Second
 
+// readers is how many queries may be under way at once, each with up to 16 MiB of pages.
+const readers = 4
+
 // Ledger is the database of runs, parts, what parts made, and metrics.
 //
 // What it promises: a row that says a part was made is written after its outputs are
@@ -35,6 +38,8 @@ type Ledger struct {
 
 	read  *sql.DB
 	write *sql.DB // one connection, pinned in conn; nil when read-only
+
+	queue writes
 
 	mu    sync.Mutex // one transaction of this process at a time
 	conn  *sql.Conn
@@ -71,6 +76,11 @@ func (s *Store) openLedger(path string) (*Ledger, error) {
 	}
 	l := &Ledger{path: path, locks: filepath.Join(s.dir, locksDir), readOnly: s.readOnly,
 		stmts: map[string]*sql.Stmt{}, runs: map[int64]*os.File{}}
+	if !s.readOnly {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, advise("open the ledger", path, err)
+		}
+	}
 	if err := refuseNetwork(path); err != nil {
 		return nil, err
 	}
@@ -123,8 +133,8 @@ func (l *Ledger) openReaders(params string) error {
 	if err != nil {
 		return adviseLedger("open", l.path, err)
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
 	l.read = db
 	return nil
 }
@@ -166,7 +176,7 @@ func (l *Ledger) openWrite(s *Store) error {
 // dsn is the name under which the driver opens a file, whatever is in its path.
 func dsn(path, params string) string {
 	u := url.URL{Path: path}
-	return fmt.Sprintf("file:%s?_busy_timeout=%d&%s", u.EscapedPath(), busyTimeout.Milliseconds(), params)
+	return fmt.Sprintf("file:%s?_busy_timeout=%d&_cache_size=-16384&%s", u.EscapedPath(), busyTimeout.Milliseconds(), params)
 }
 
 // unwritable says whether this process may not make files in a directory.
@@ -202,63 +212,6 @@ func (l *Ledger) close() error {
 		return adviseLedger("close", l.path, err)
 	}
 	return nil
-}
-
-// transact does f in one transaction. A durable one has reached the disk on return;
-// another one is safe from a crash of the program, not of the machine.
-func (l *Ledger) transact(doing string, durable bool, f func(tx *tx) error) error {
-	if l.readOnly {
-		return fmt.Errorf("ledger: %s: %s is open for reading only", doing, l.path)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := &tx{l}
-	if durable != l.full {
-		mode := "PRAGMA synchronous=NORMAL"
-		if durable {
-			mode = "PRAGMA synchronous=FULL"
-		}
-		if err := t.exec(mode); err != nil {
-			return adviseLedger(doing, l.path, err)
-		}
-		l.full = durable
-	}
-	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
-		return adviseLedger(doing, l.path, err)
-	}
-	err := f(t)
-	if err == nil {
-		err = t.exec("COMMIT")
-	}
-	if err != nil {
-		// After some errors, a full disk among them, SQLite has rolled back by itself.
-		_ = t.exec("ROLLBACK")
-		return adviseLedger(doing, l.path, err)
-	}
-	return nil
-}
-
-// tx is a transaction in progress, on prepared statements.
-type tx struct{ l *Ledger }
-
-func (t *tx) prepare(query string) (*sql.Stmt, error) {
-	if s := t.l.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := t.l.conn.PrepareContext(context.Background(), query)
-	if err == nil {
-		t.l.stmts[query] = s
-	}
-	return s, err
-}
-
-func (t *tx) exec(query string, args ...any) error {
-	s, err := t.prepare(query)
-	if err != nil {
-		return err
-	}
-	_, err = s.Exec(args...)
-	return err
 }
 
 // each runs a query and calls scan for every row.

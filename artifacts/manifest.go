@@ -67,7 +67,10 @@ func (m *Manifest) Encode() ([]byte, error) {
 }
 
 func (m *Manifest) check() error {
-	seen := make(map[string]bool, len(m.Files))
+	var seen map[string]bool
+	if len(m.Files) > 1 {
+		seen = make(map[string]bool, len(m.Files))
+	}
 	for _, f := range m.Files {
 		switch {
 		case !fs.ValidPath(f.Path) || f.Path == "." || f.Path == viewMarker:
@@ -79,7 +82,9 @@ func (m *Manifest) check() error {
 		case f.Size < 0:
 			return fmt.Errorf("manifest: size of %s: %d is below zero", f.Path, f.Size)
 		}
-		seen[f.Path] = true
+		if seen != nil {
+			seen[f.Path] = true
+		}
 	}
 	return nil
 }
@@ -108,29 +113,8 @@ func compact(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decodeManifest reads what Encode wrote, and any other JSON of that shape.
-func decodeManifest(b []byte) (*Manifest, error) {
-	var j struct {
-		Files []struct {
-			Digest string          `json:"digest"`
-			Path   string          `json:"path"`
-			Size   int64           `json:"size"`
-			Stats  json.RawMessage `json:"stats"`
-		} `json:"files"`
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(b, &j); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	if j.Format != manifestFormat {
-		return nil, fmt.Errorf("manifest: found format %d, this program reads %d: use a newer program", j.Format, manifestFormat)
-	}
-	m := &Manifest{Files: make([]ManifestFile, len(j.Files))}
-	for i, f := range j.Files {
-		m.Files[i] = ManifestFile{Path: f.Path, Digest: f.Digest, Size: f.Size, Stats: f.Stats}
-	}
-	return m, m.check()
-}
+// manifestTemp is the pattern of the files in work/ that become manifest objects.
+const manifestTemp = "manifest-*"
 
 // PutManifest makes an object of a manifest and returns its digest, which names the
 // artifact. It is durable then, as after Publish.
@@ -147,7 +131,7 @@ func (s *Store) PutManifest(m *Manifest) (digest string, err error) {
 	if s.readOnly {
 		return "", fmt.Errorf("put a manifest: the store %s is open for reading only", s.dir)
 	}
-	f, err := os.CreateTemp(filepath.Join(s.dir, workDir), "manifest-")
+	f, err := os.CreateTemp(filepath.Join(s.dir, workDir), manifestTemp)
 	if err != nil {
 		return "", advise("write a manifest", filepath.Join(s.dir, workDir), err)
 	}
@@ -181,7 +165,7 @@ func (s *Store) Manifest(digest string) (*Manifest, error) {
 		}
 		return nil, fmt.Errorf("read a manifest: %s hashes to %x and so counts as missing; %s: run the pipeline to make it again: %w", path, sum, kept, fs.ErrNotExist)
 	}
-	m, err := decodeManifest(b)
+	m, err := decodeManifest(string(b))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -33,7 +33,7 @@ CREATE TABLE actions (            -- what a part with this key made
 	refusal     TEXT NOT NULL,    -- why a gate refused, or ''
 	counts      TEXT NOT NULL,    -- JSON
 	created     INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX actions_by_kind ON actions (kind, created);
 
 CREATE TABLE runs (
@@ -43,6 +43,7 @@ CREATE TABLE runs (
 	profile  TEXT NOT NULL,
 	args     TEXT NOT NULL,       -- JSON list
 	pid      INTEGER NOT NULL,
+	lock     TEXT NOT NULL,       -- file that the run's process holds locked
 	state    TEXT NOT NULL,       -- running done failed refused interrupted died
 	started  INTEGER NOT NULL,
 	ended    INTEGER,             -- NULL while running, and for ever when died

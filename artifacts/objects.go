@@ -115,12 +115,19 @@ func isDigest(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+		if !isHex[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+var isHex = func() (is [256]bool) {
+	for _, c := range []byte("0123456789abcdef") {
+		is[c] = true
+	}
+	return is
+}()
 
 // syncDir makes the names in a directory durable.
 func syncDir(path string) error {

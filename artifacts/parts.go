@@ -3,7 +3,6 @@ package artifacts
 import (
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"math"
 	"time"
 )
@@ -40,9 +39,6 @@ type Metric struct {
 func (l *Ledger) RecordPart(p PartRecord, action *Action) error {
 	return l.transact("record a part", action != nil, func(t *tx) error {
 		if action != nil {
-			if action.Key == "" || action.Outputs == nil {
-				return errors.New("an action needs a key and outputs")
-			}
 			if err := t.putAction(action); err != nil {
 				return err
 			}

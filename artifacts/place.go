@@ -36,6 +36,9 @@ func (s *Store) Place(m *Manifest, dir string) error {
 	if err != nil {
 		return err
 	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real // a link stays, what it points to changes
+	}
 	parent, base := filepath.Split(dir)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return advise("place files", parent, err)
@@ -49,7 +52,7 @@ func (s *Store) Place(m *Manifest, dir string) error {
 	defer p.Close()
 	_ = flock(p, unix.LOCK_EX)
 
-	fresh, old := filepath.Join(parent, "."+base+".new"), filepath.Join(parent, "."+base+".old")
+	fresh, old := filepath.Join(parent, "."+base+".pipeline-new"), filepath.Join(parent, "."+base+".pipeline-old")
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(old); err == nil { // a crash between the two steps
 			if err := os.Rename(old, dir); err != nil {

@@ -44,31 +44,28 @@ func (l *Ledger) BeginRun(r RunInfo) (id int64, err error) {
 	}
 	var lock *os.File
 	err = l.transact("begin a run", false, func(t *tx) error {
-		const query = `INSERT INTO runs (id, pipeline, file, profile, args, pid, state, started, summary)
-			VALUES ((SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'runs'), 0), ?) + 1), ?, ?, ?, ?, ?, 'running', ?, '') RETURNING id`
-		taken := int64(0)
+		next, err := t.prepare("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs'")
+		if err != nil {
+			return err
+		}
+		if err := next.QueryRow().Scan(&id); err != nil {
+			return err
+		}
+		// Locked before anyone can see the row. When the store is shared and another
+		// machine's ledger has a run of that number under way, take the next.
 		for {
-			s, err := t.prepare(query)
-			if err != nil {
-				return err
-			}
-			if err := s.QueryRow(taken, r.Pipeline, r.File, r.Profile, string(args), r.PID, time.Now().UnixNano()).Scan(&id); err != nil {
-				return err
-			}
-			// Locked before anyone can see the row. When the store is shared and another
-			// machine's ledger has a run of that number under way, take the next.
 			lock, err = tryLock(runLock(l.locks, id))
 			if err == nil {
-				return nil
+				break
 			}
 			if !errors.Is(err, unix.EWOULDBLOCK) {
 				return advise("lock a run", runLock(l.locks, id), err)
 			}
-			if err := t.exec("DELETE FROM runs WHERE id = ?", id); err != nil {
-				return err
-			}
-			taken = id
+			id++
 		}
+		return t.exec(`INSERT INTO runs (id, pipeline, file, profile, args, pid, lock, state, started, summary)
+			VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, '')`,
+			id, r.Pipeline, r.File, r.Profile, string(args), r.PID, lock.Name(), time.Now().UnixNano())
 	})
 	if err != nil {
 		if lock != nil {
@@ -103,12 +100,13 @@ func (l *Ledger) EndRun(id int64, state string, summary json.RawMessage) error {
 // markDied records as died the runs that say they are running and are not.
 func (l *Ledger) markDied() error {
 	var dead []int64
-	err := l.each("look for dead runs", "SELECT id FROM runs WHERE state = 'running'", nil, func(r *sql.Rows) error {
+	err := l.each("look for dead runs", "SELECT id, lock FROM runs WHERE state = 'running'", nil, func(r *sql.Rows) error {
 		var id int64
-		if err := r.Scan(&id); err != nil {
+		var lock string
+		if err := r.Scan(&id, &lock); err != nil {
 			return err
 		}
-		if !isLocked(runLock(l.locks, id)) {
+		if !isLocked(lock) {
 			dead = append(dead, id)
 		}
 		return nil
@@ -145,13 +143,13 @@ func (l *Ledger) Run(id int64) (Run, error) {
 }
 
 func (l *Ledger) runsWhere(where string, args ...any) (runs []Run, err error) {
-	query := "SELECT id, pipeline, file, profile, args, pid, state, started, ended, summary FROM runs WHERE " + where
+	query := "SELECT id, pipeline, file, profile, args, pid, lock, state, started, ended, summary FROM runs WHERE " + where
 	err = l.each("look up runs", query, args, func(r *sql.Rows) error {
 		var u Run
-		var args, summary string
+		var args, lock, summary string
 		var started int64
 		var ended sql.NullInt64
-		if err := r.Scan(&u.ID, &u.Pipeline, &u.File, &u.Profile, &args, &u.PID, &u.State, &started, &ended, &summary); err != nil {
+		if err := r.Scan(&u.ID, &u.Pipeline, &u.File, &u.Profile, &args, &u.PID, &lock, &u.State, &started, &ended, &summary); err != nil {
 			return err
 		}
 		if err := json.Unmarshal([]byte(args), &u.Args); err != nil {
@@ -161,7 +159,7 @@ func (l *Ledger) runsWhere(where string, args ...any) (runs []Run, err error) {
 		if ended.Valid {
 			u.Ended = time.Unix(0, ended.Int64)
 		}
-		if u.State == "running" && !isLocked(runLock(l.locks, u.ID)) {
+		if u.State == "running" && !isLocked(lock) {
 			u.State = "died"
 		}
 		runs = append(runs, u)

@@ -113,7 +113,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if !o.ReadOnly {
-		if err := s.clearDeadRuns(); err != nil {
+		if err := s.clearUp(); err != nil {
 			s.Close()
 			return nil, err
 		}

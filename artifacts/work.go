@@ -1,9 +1,11 @@
 package artifacts
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // runLock is the file that a run's process holds locked while the run is under way.
@@ -13,13 +15,13 @@ func runLock(locks string, run int64) string {
 	return filepath.Join(locks, "run-"+strconv.FormatInt(run, 10))
 }
 
-// clearDeadRuns marks runs whose process is gone as died and removes the work of all
-// runs that are no longer under way.
-func (s *Store) clearDeadRuns() error {
+// clearUp marks runs whose process is gone as died, and removes the work of all runs
+// that are not under way and the lock files of nobody.
+func (s *Store) clearUp() error {
 	if err := s.ledger.markDied(); err != nil {
 		return err
 	}
-	work := filepath.Join(s.dir, workDir)
+	work, locks := filepath.Join(s.dir, workDir), filepath.Join(s.dir, locksDir)
 	entries, err := os.ReadDir(work)
 	if err != nil {
 		return advise("look for the work of dead runs", work, err)
@@ -30,14 +32,27 @@ func (s *Store) clearDeadRuns() error {
 			continue
 		}
 		// Held while we remove, so that the run cannot be begun meanwhile.
-		lock, err := tryLock(runLock(filepath.Join(s.dir, locksDir), run))
+		lock, err := tryLock(runLock(locks, run))
 		if err != nil {
 			continue
 		}
-		err = s.RemoveWork(run)
-		unlock(lock)
-		if err != nil {
+		if err := errors.Join(s.RemoveWork(run), unlock(lock)); err != nil {
 			return err
+		}
+	}
+	// A manifest is written in milliseconds. One that is an hour old has no writer.
+	temps, _ := filepath.Glob(filepath.Join(work, manifestTemp))
+	for _, t := range temps {
+		if info, err := os.Stat(t); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(t)
+		}
+	}
+	if entries, err = os.ReadDir(locks); err != nil {
+		return advise("look for old locks", locks, err)
+	}
+	for _, e := range entries {
+		if lock, err := tryLock(filepath.Join(locks, e.Name())); err == nil {
+			_ = unlock(lock)
 		}
 	}
 	return nil

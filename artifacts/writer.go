@@ -3,8 +3,6 @@ package artifacts
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"hash"
 	"os"
 )
@@ -22,7 +20,7 @@ type Writer struct {
 func NewWriter(path string) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, advise("create", path, err)
 	}
 	return &Writer{f: f, h: sha256.New()}, nil
 }
@@ -35,7 +33,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	w.h.Write(p[:n])
 	w.size += int64(n)
 	if err != nil {
-		w.err = fmt.Errorf("write %s: %w", w.f.Name(), errors.Unwrap(err))
+		w.err = advise("write", w.f.Name(), err)
 		return n, w.err
 	}
 	return n, nil
@@ -48,10 +46,10 @@ func (w *Writer) Close() error {
 	}
 	w.closed = true
 	if w.err == nil {
-		w.err = w.f.Sync()
+		w.err = advise("flush", w.f.Name(), w.f.Sync())
 	}
 	if err := w.f.Close(); w.err == nil {
-		w.err = err
+		w.err = advise("close", w.f.Name(), err)
 	}
 	return w.err
 }
