@@ -1,19 +1,21 @@
 // Package source brings the sources of a pipeline to this machine and pins them: finds
-// their files, downloads what is missing, and gives every file its digest.
+// their files, fetches what is missing, and gives every file its digest.
 package source
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
-
-// FileID tells one state of a file on this machine from any other, without reading it.
-type FileID struct {
-	Device, Inode              uint64
-	Size, ModifiedNS, ChangeNS int64 // bytes; Unix nanoseconds of mtime and ctime
-}
 
 // Memo remembers digests of files that have not changed since. The ledger is one.
 type Memo interface {
@@ -46,8 +48,207 @@ type Options struct {
 	Progress func(Event) // called from one goroutine at a time; may be nil
 }
 
-// Resolve gives the files of every source, by its name, in listing order. The error
-// joins everything that is wrong with any of them.
+// fetches is how many files are fetched at a time: what the mirrors of Wikimedia's
+// dumps ask of their users.
+const fetches = 2
+
+// entry is one file on its way to being resolved.
+type entry struct {
+	Resolved
+	source  string
+	file    pipelinefile.SourceFile
+	fetched string // its sha256 when it was just fetched, at the state Resolved.ID
+	err     error
+}
+
+// Resolve gives the files of every source, by its name: the entries of the pipeline
+// file in order, those of a directory or pattern sorted. The error joins everything
+// that is wrong with any of them.
+//
+// Digests come from memo for files that look as they did when they were hashed. A
+// file changed less than two seconds before it was hashed is not remembered, since a
+// change within the same tick of the file system's clock would leave no trace.
 func Resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Options) (map[string][]Resolved, error) {
-	return nil, ctx.Err()
+	return resolve(ctx, srcs, memo, o, newFetcher())
+}
+
+func resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Options, f *fetcher) (map[string][]Resolved, error) {
+	if o.Jobs <= 0 {
+		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if o.Progress != nil {
+		var mu sync.Mutex
+		show := o.Progress
+		o.Progress = func(e Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			show(e)
+		}
+	} else {
+		o.Progress = func(Event) {}
+	}
+
+	var all []*entry
+	for _, src := range srcs {
+		names := map[string]string{}
+		for _, file := range src.Files {
+			for _, e := range find(src.Name, file, o.Offline) {
+				if first, twice := names[e.Name]; twice && e.err == nil {
+					e.err = fmt.Errorf("%s and %s are both called %s in this source; name the directory above them, or a pattern, to tell them apart", first, e.Path, e.Name)
+				}
+				names[e.Name] = e.Path
+				all = append(all, e)
+			}
+		}
+	}
+	fetchMissing(ctx, all, f, o)
+	hashAll(ctx, all, memo, o)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+
+	out := map[string][]Resolved{}
+	var problems []error
+	for _, e := range all {
+		if e.err != nil {
+			problems = append(problems, fmt.Errorf("%s: source `%s`: %w", e.file.Pos, e.source, e.err))
+			continue
+		}
+		out[e.source] = append(out[e.source], e.Resolved)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// fetchMissing downloads what find did not find. A file that several entries name is
+// fetched once.
+func fetchMissing(ctx context.Context, all []*entry, f *fetcher, o Options) {
+	if o.Offline {
+		return
+	}
+	byPath := map[string][]*entry{}
+	var paths []string
+	for _, e := range all {
+		if e.err == nil && e.Absent {
+			if byPath[e.Path] == nil {
+				paths = append(paths, e.Path)
+			}
+			byPath[e.Path] = append(byPath[e.Path], e)
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(fetches)
+	for _, path := range paths {
+		same := byPath[path]
+		g.Go(func() error {
+			digest, err := f.fetch(ctx, same[0].file, func(done, total int64) {
+				o.Progress(Event{Source: same[0].source, Path: path, Fetching: true, Done: done, Total: total})
+			})
+			for _, e := range same {
+				e.Absent, e.fetched, e.err = false, digest, err
+				if err == nil {
+					e.ID, e.err = Identify(path)
+				}
+			}
+			return nil
+		})
+	}
+	g.Wait()
+}
+
+// hashAll gives every entry its digest, and holds it against the declared ones.
+func hashAll(ctx context.Context, all []*entry, memo Memo, o Options) {
+	var g errgroup.Group
+	g.SetLimit(o.Jobs)
+	var mu sync.Mutex // of memo
+	for _, e := range all {
+		if e.err != nil || e.Absent {
+			continue
+		}
+		if e.err = e.identify(); e.err != nil {
+			continue
+		}
+		if e.fetched != "" {
+			e.Digest = e.fetched
+			continue
+		}
+		mu.Lock()
+		digest, ok := memo.SourceDigest(e.ID)
+		mu.Unlock()
+		if ok {
+			e.Digest = digest
+			e.err = e.check("")
+			continue
+		}
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			began := time.Now()
+			sums, id, err := hashFile(ctx, e.Path, func(done, total int64) {
+				o.Progress(Event{Source: e.source, Path: e.Path, Done: done, Total: total})
+			})
+			if err != nil {
+				e.err = err
+				return nil
+			}
+			e.ID, e.Size, e.Digest = id, id.Size, sums.sha256
+			if e.err = e.check(sums.sha1); e.err != nil {
+				return nil
+			}
+			if id.settled(began) {
+				mu.Lock()
+				err = memo.RememberSource(id, e.Digest)
+				mu.Unlock()
+				if err != nil {
+					e.err = fmt.Errorf("remember the digest of %s: %w", e.Path, err)
+				}
+			}
+			return nil
+		})
+	}
+	g.Wait()
+}
+
+// identify looks at the file once more, unless it was just fetched: it may have been
+// replaced meanwhile.
+func (e *entry) identify() (err error) {
+	id, err := Identify(e.Path)
+	if err != nil {
+		return err
+	}
+	if e.fetched != "" && id != e.ID {
+		e.fetched = ""
+	}
+	e.ID, e.Size = id, id.Size
+	return nil
+}
+
+// check holds the digests against the declared ones. sha1 is empty when the file was
+// not read: it was held against the declared one when it was.
+func (e *entry) check(sha1 string) error {
+	advice := "put the right file there, or declare the digest it has"
+	if e.file.URL != "" {
+		advice = "delete it to have it fetched again, or declare the digest it has"
+	}
+	if want := e.file.SHA256; want != "" && e.Digest != want {
+		return fmt.Errorf("%s has sha256 %s, but the pipeline file declares %s; %s", e.Path, e.Digest, want, advice)
+	}
+	if want := e.file.SHA1; want != "" && sha1 != "" && sha1 != want {
+		return fmt.Errorf("%s has sha1 %s, but the pipeline file declares %s; %s", e.Path, sha1, want, advice)
+	}
+	return nil
+}
+
+func newEntry(source string, file pipelinefile.SourceFile, path, name string) *entry {
+	return &entry{
+		Resolved: Resolved{
+			File: stage.File{Name: filepath.ToSlash(name), Origin: "sources." + source},
+			Path: path,
+		},
+		source: source,
+		file:   file,
+	}
 }

@@ -1,0 +1,417 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
+)
+
+// fetcher downloads files so that no interruption costs more than a few megabytes.
+// What has come in stands in PATH.part; PATH.part.json says which version of the file
+// that is and how much of it is safe on the disk. The name PATH itself appears when
+// the file is whole, checked and flushed.
+type fetcher struct {
+	client *http.Client
+	pause  func(failures int) time.Duration // before another attempt
+	stall  time.Duration                    // without a byte: the connection is given up
+}
+
+const (
+	userAgent   = "ptbr-slm-pipeline/1 (+https://github.com/ptbr-slm/pipeline)"
+	maxFailures = 4        // in a row, without a byte gained
+	maxAttempts = 200      // in all
+	syncEvery   = 16 << 20 // bytes
+)
+
+func newFetcher() *fetcher {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.ResponseHeaderTimeout = time.Minute
+	return &fetcher{
+		client: &http.Client{Transport: t},
+		pause:  func(failures int) time.Duration { return time.Second << failures },
+		stall:  time.Minute,
+	}
+}
+
+// partial is what PATH.part.json says of PATH.part.
+type partial struct {
+	URL          string `json:"url"`
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last-modified,omitempty"`
+	Bytes        int64  `json:"bytes"` // flushed to the disk
+}
+
+// passing is an error that another attempt may not meet.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
+// fetch downloads a file to file.Abs and gives its sha256.
+func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progress func(done, total int64)) (digest string, err error) {
+	u, err := url.Parse(file.URL)
+	if err != nil {
+		return "", err
+	}
+	pinned := file.SHA256 != "" || file.SHA1 != ""
+	if err := safe(u, pinned); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(file.Abs), 0o755); err != nil {
+		return "", err
+	}
+	part, err := os.OpenFile(file.Abs+".part", os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return "", err
+	}
+	defer part.Close()
+	if err := lock(ctx, part); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(file.Abs); err == nil { // another run was faster
+		if still, e := sameFile(part, file.Abs+".part"); e == nil && still {
+			os.Remove(file.Abs + ".part")
+		}
+		s, _, err := hashFile(ctx, file.Abs, func(int64, int64) {})
+		return s.sha256, err
+	}
+	if still, err := sameFile(part, file.Abs+".part"); err != nil || !still {
+		return "", fmt.Errorf("another run took %s.part away; run again", file.Abs)
+	}
+
+	client := *f.client
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if len(via) >= 10 {
+			return errors.New("more than 10 redirects")
+		}
+		return safe(req.URL, pinned)
+	}
+	failures := 0
+	for attempt := 1; ; attempt++ {
+		before, _ := part.Seek(0, io.SeekEnd)
+		err := f.attempt(ctx, &client, file, part, progress)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		after, _ := part.Seek(0, io.SeekEnd)
+		if failures++; after > before {
+			failures = 0
+		}
+		if !errors.As(err, new(passing)) || failures >= maxFailures || attempt >= maxAttempts {
+			return "", f.explain(file, u, after, err)
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(f.pause(failures)):
+		}
+	}
+	return f.accept(ctx, file, part)
+}
+
+// safe refuses addresses whose answer anyone on the way could change: plain http,
+// unless a declared digest says what must come, or it never leaves this machine.
+func safe(u *url.URL, pinned bool) error {
+	switch {
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme != "http":
+		return fmt.Errorf("%s: files are fetched over https", u)
+	case pinned || u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback():
+		return nil
+	}
+	return fmt.Errorf("%s: over http nobody can tell what will come; use https, or declare its sha256", u)
+}
+
+// attempt goes on with a download where it stopped. The connection is given up when
+// nothing comes for the time of f.stall.
+func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelinefile.SourceFile, part *os.File, progress func(done, total int64)) error {
+	had := f.had(file, part)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, file.URL, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("Accept-Encoding", "identity")
+	if had.Bytes > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", had.Bytes))
+		req.Header.Set("If-Range", had.validator())
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return passing{err}
+	}
+	defer res.Body.Close()
+
+	now := partial{URL: file.URL, ETag: res.Header.Get("ETag"), LastModified: res.Header.Get("Last-Modified")}
+	total := int64(-1)
+	switch res.StatusCode {
+	case http.StatusOK:
+		if err := part.Truncate(0); err != nil {
+			return err
+		}
+		if err := f.keep(file, part, now); err != nil {
+			return err
+		}
+		total = res.ContentLength
+	case http.StatusPartialContent:
+		start, size, ok := contentRange(res.Header.Get("Content-Range"))
+		if !ok || start != had.Bytes {
+			f.forget(file, part)
+			return passing{fmt.Errorf("the server sent %q when asked for byte %d on", res.Header.Get("Content-Range"), had.Bytes)}
+		}
+		now.Bytes, total = had.Bytes, size
+	case http.StatusRequestedRangeNotSatisfiable:
+		if _, size, _ := contentRange(res.Header.Get("Content-Range")); size == had.Bytes && size > 0 {
+			return nil // all of it is here; the last run ended before it could say so
+		}
+		f.forget(file, part)
+		return passing{errors.New("the server has fewer bytes than before")}
+	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return passing{status(res.StatusCode)}
+	default:
+		return status(res.StatusCode)
+	}
+	if total >= 0 {
+		if err := room(file.Abs, total-now.Bytes); err != nil {
+			return err
+		}
+	}
+	return f.receive(ctx, cancel, res.Body, file, part, now, total, progress)
+}
+
+// receive writes what comes in behind what is there.
+func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, file pipelinefile.SourceFile, part *os.File, now partial, total int64, progress func(done, total int64)) error {
+	stalled := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("nothing came for %s", f.stall)) })
+	defer stalled.Stop()
+	if _, err := part.Seek(now.Bytes, io.SeekStart); err != nil {
+		return err
+	}
+	progress(now.Bytes, total)
+	size := now.Bytes
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			stalled.Reset(f.stall)
+			if _, err := part.Write(buf[:n]); err != nil {
+				part.Truncate(now.Bytes)
+				return err
+			}
+			size += int64(n)
+			progress(size, total)
+		}
+		if n > 0 && size-now.Bytes >= syncEvery || err != nil {
+			now.Bytes = size
+			if err := f.keep(file, part, now); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF) && total >= 0 && size < total:
+			return passing{fmt.Errorf("%w after %d of %d bytes", io.ErrUnexpectedEOF, size, total)}
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return passing{fmt.Errorf("%w, after %d bytes", err, size)}
+		}
+	}
+}
+
+// had is what is there to go on from, PATH.part cut to it. Without a validator
+// nothing is: the server could not say whether it still has the same file.
+func (f *fetcher) had(file pipelinefile.SourceFile, part *os.File) partial {
+	var p partial
+	b, err := os.ReadFile(file.Abs + ".part.json")
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	info, statErr := part.Stat()
+	if err != nil || statErr != nil || p.URL != file.URL || p.Bytes < 0 || p.Bytes > info.Size() || p.validator() == "" {
+		return partial{URL: file.URL}
+	}
+	if err := part.Truncate(p.Bytes); err != nil {
+		return partial{URL: file.URL}
+	}
+	return p
+}
+
+// validator is what If-Range takes: a strong ETag or a date.
+func (p partial) validator() string {
+	if p.ETag != "" && !strings.HasPrefix(p.ETag, "W/") {
+		return p.ETag
+	}
+	return p.LastModified
+}
+
+// keep flushes PATH.part and then says so, in this order: PATH.part.json never
+// promises a byte that a power cut could take.
+func (f *fetcher) keep(file pipelinefile.SourceFile, part *os.File, p partial) error {
+	if err := part.Sync(); err != nil {
+		return err
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	name := file.Abs + ".part.json"
+	if err := os.WriteFile(name+".new", b, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func (f *fetcher) forget(file pipelinefile.SourceFile, part *os.File) {
+	os.Remove(file.Abs + ".part.json")
+	part.Truncate(0)
+}
+
+// accept holds a finished download against the declared digests and gives it its name.
+func (f *fetcher) accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (string, error) {
+	name := file.Abs + ".part"
+	s, _, err := hashFile(ctx, name, func(int64, int64) {})
+	if err != nil {
+		return "", err
+	}
+	for _, d := range []struct{ kind, got, want string }{{"sha256", s.sha256, file.SHA256}, {"sha1", s.sha1, file.SHA1}} {
+		if d.want == "" || d.got == d.want {
+			continue
+		}
+		bad := file.Abs + ".bad"
+		os.Remove(file.Abs + ".part.json")
+		if err := os.Rename(name, bad); err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("%s gave a file with %s %s, but the pipeline file declares %s; it is kept as %s; if the source has a new version, declare its digest",
+			file.URL, d.kind, d.got, d.want, bad)
+	}
+	if err := part.Sync(); err != nil {
+		return "", err
+	}
+	if err := os.Rename(name, file.Abs); err != nil {
+		return "", err
+	}
+	os.Remove(file.Abs + ".part.json")
+	dir, err := os.Open(filepath.Dir(file.Abs))
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	return s.sha256, dir.Sync()
+}
+
+type status int
+
+func (s status) Error() string {
+	return fmt.Sprintf("the server answered %d %s", int(s), http.StatusText(int(s)))
+}
+
+// explain says what a failed download means to the user.
+func (f *fetcher) explain(file pipelinefile.SourceFile, u *url.URL, kept int64, err error) error {
+	byHand := fmt.Sprintf("the file can also be placed by hand at %s", file.Abs)
+	resume := ""
+	if kept > 0 {
+		resume = fmt.Sprintf("; %d bytes are kept, run again to go on from there", kept)
+	}
+	var s status
+	var dns *net.DNSError
+	var op *net.OpError
+	var addr *url.Error
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("fetch %s: no space left for %s%s", file.URL, file.Abs, resume)
+	case errors.As(err, &s) && (s == http.StatusNotFound || s == http.StatusGone):
+		return fmt.Errorf("fetch %s: %w: there is no such file; correct the `url`, or place the file by hand at %s", file.URL, err, file.Abs)
+	case errors.As(err, &s):
+		return fmt.Errorf("fetch %s: %w%s; %s", file.URL, err, resume, byHand)
+	case errors.As(err, &dns):
+		return fmt.Errorf("fetch %s: host %s is not known here: is this machine offline?%s; %s", file.URL, u.Host, resume, byHand)
+	case errors.As(err, &op) && op.Op == "dial":
+		return fmt.Errorf("fetch %s: cannot reach %s (%w): is this machine offline?%s; %s", file.URL, u.Host, op.Err, resume, byHand)
+	case errors.As(err, &addr):
+		return fmt.Errorf("fetch %s: %w%s; %s", file.URL, addr.Err, resume, byHand)
+	}
+	return fmt.Errorf("fetch %s: %w%s; %s", file.URL, err, resume, byHand)
+}
+
+// room makes sure beforehand that a file of known size will fit.
+func room(path string, need int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(path), &st); err != nil {
+		return nil // some file systems do not say; then writing will
+	}
+	if free := int64(st.Bavail) * int64(st.Bsize); free < need {
+		return fmt.Errorf("%d more bytes are to come, but %s has %d free: %w", need, filepath.Dir(path), free, syscall.ENOSPC)
+	}
+	return nil
+}
+
+var rangeText = regexp.MustCompile(`^bytes (?:(\d+)-\d+|\*)/(\d+|\*)$`)
+
+// contentRange reads a Content-Range; size is -1 when the server does not say.
+func contentRange(s string) (start, size int64, ok bool) {
+	m := rangeText.FindStringSubmatch(s)
+	if m == nil {
+		return 0, -1, false
+	}
+	start, _ = strconv.ParseInt(m[1], 10, 64)
+	size = -1
+	if m[2] != "*" {
+		if size, _ = strconv.ParseInt(m[2], 10, 64); size == 0 {
+			size = -1
+		}
+	}
+	return start, size, true
+}
+
+// lock waits until no other run is fetching the same file.
+func lock(ctx context.Context, part *os.File) error {
+	for {
+		err := unix.Flock(int(part.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func sameFile(f *os.File, path string) (bool, error) {
+	a, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	b, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(a, b), err
+}
