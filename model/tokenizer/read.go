@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -110,14 +111,18 @@ func (v *vocabulary) UnmarshalJSON(b []byte) error {
 			return err
 		}
 		name := key.(string)
-		var id uint32
-		if err := d.Decode(&id); err != nil {
-			return fmt.Errorf("model.vocab[%q]: must be a whole number from 0 to 2³²-1: %w", name, err)
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return err
+		}
+		id, err := strconv.ParseUint(string(raw), 10, 31)
+		if err != nil {
+			return fmt.Errorf("model.vocab[%q]: must be a whole number from 0 to 2³¹-1, is %.40s", name, raw)
 		}
 		if was, ok := (*v)[name]; ok {
 			return fmt.Errorf("model.vocab[%q]: stands there twice, as %d and as %d", name, was, id)
 		}
-		(*v)[name] = id
+		(*v)[name] = uint32(id)
 	}
 	return nil
 }
@@ -134,13 +139,15 @@ func (f *file) tokenizer() (*Tokenizer, error) {
 	if t.splitter, err = f.PreTokenizer.splitter(); err != nil {
 		return nil, err
 	}
-	if err := f.readVocab(t); err != nil {
-		return nil, err
+	for _, step := range []func() error{
+		func() error { return f.readVocab(t) }, t.indexTokens,
+		func() error { return f.readMerges(t) }, t.indexMerges,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
-	if err := f.readMerges(t); err != nil {
-		return nil, err
-	}
-	return t, t.build()
+	return t, nil
 }
 
 // unsupported names the first field that asks for what is not done here.

@@ -52,9 +52,8 @@ type Tokenizer struct {
 // a+bc and ab+c, when contexts led training to both.
 type merge struct{ left, right, id uint32 }
 
-// build fills in what follows from tokens, special and merges. The caller has set
-// splitter and normalizer.
-func (t *Tokenizer) build() error {
+// indexTokens fills in what follows from tokens and special.
+func (t *Tokenizer) indexTokens() error {
 	t.names = map[string]uint32{}
 	var have [256]bool
 	for id, tok := range t.tokens {
@@ -70,6 +69,11 @@ func (t *Tokenizer) build() error {
 			return fmt.Errorf("model.vocab: there is no token for the byte 0x%02x; a byte-level vocabulary has all 256", b)
 		}
 	}
+	return nil
+}
+
+// indexMerges fills in what follows from merges.
+func (t *Tokenizer) indexMerges() error {
 	t.pairs = newPairTable(len(t.merges))
 	for rank, m := range t.merges {
 		if _, added := t.pairs.add(pair(m.left, m.right), uint32(rank)); !added {

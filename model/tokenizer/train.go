@@ -114,7 +114,10 @@ func Train(ctx context.Context, words []Word, o Options, progress func(done, tot
 		}
 		l.merge(p, left, right, id)
 	}
-	if err := t.build(); err != nil {
+	if err := t.indexTokens(); err != nil {
+		return nil, err
+	}
+	if err := t.indexMerges(); err != nil {
 		return nil, err
 	}
 	t.setFile(t.marshal())

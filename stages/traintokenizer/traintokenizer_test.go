@@ -148,12 +148,9 @@ func TestSettings(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	for _, c := range []struct {
-		n    int
-		want string
-	}{{3, "Só"}, {2, "S"}, {6, "Só"}, {9, "Só isto"}} {
-		if got := head("Só isto", min(c.n, 8)); c.n < 8 && got != c.want {
-			t.Errorf("head of %d bytes is %q; must be %q", c.n, got, c.want)
+	for n, want := range map[int]string{1: "S", 2: "S", 3: "Só", 4: "Só", 7: "Só"} {
+		if got := head("Só isto", n); got != want {
+			t.Errorf("head of %d bytes is %q; must be %q", n, got, want)
 		}
 	}
 }

@@ -1,0 +1,211 @@
+package tokenizer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// mergeNaive is the definition: of all adjacent pairs merge the one of lowest rank, the
+// leftmost of them, until none merges.
+func mergeNaive(t *Tokenizer, piece string) []uint32 {
+	var ids []uint32
+	for i := range len(piece) {
+		ids = append(ids, t.bytes[piece[i]])
+	}
+	rank := map[merge]int{}
+	for r, m := range t.merges {
+		rank[merge{m.left, m.right, 0}] = r
+	}
+	for {
+		best, at := len(t.merges), 0
+		for i := 0; i+1 < len(ids); i++ {
+			if r, ok := rank[merge{ids[i], ids[i+1], 0}]; ok && r < best {
+				best, at = r, i
+			}
+		}
+		if best == len(t.merges) {
+			return ids
+		}
+		ids = slices.Replace(ids, at, at+2, t.merges[best].id)
+	}
+}
+
+func TestMergesFollowTheDefinition(t *testing.T) {
+	tok := trained(t, options())
+	r := rand.New(rand.NewPCG(1, 2))
+	text := strings.Join(excerpts(t), "")
+	for range 300 {
+		at := r.IntN(len(text) - 200)
+		piece := text[at : at+2+r.IntN(120)]
+		want := mergeNaive(tok, piece)
+		if got := tok.mergeLong(nil, piece); !slices.Equal(got, want) {
+			t.Fatalf("long: %q gives %v; must give %v", piece, got, want)
+		}
+		if len(piece) <= shortPiece {
+			if got := tok.mergeShort(nil, piece); !slices.Equal(got, want) {
+				t.Fatalf("short: %q gives %v; must give %v", piece, got, want)
+			}
+		}
+	}
+}
+
+func FuzzEncode(f *testing.F) {
+	for _, s := range strange {
+		f.Add(s)
+	}
+	tok := trained(f, options())
+	f.Fuzz(func(t *testing.T, text string) {
+		ids := tok.Encode([]uint32{7}, text)
+		if len(ids) == 0 || ids[0] != 7 {
+			t.Fatal("what stood in dst is gone")
+		}
+		ids = ids[1:]
+		if got, want := tok.Decode(ids), norm.NFC.String(validUTF8(text)); got != want {
+			t.Errorf("%+q came back as %+q", want, got)
+		}
+		for _, id := range ids {
+			if tok.special[id] {
+				t.Errorf("%q gives the special %s", text, tok.Token(id))
+			}
+		}
+		if again := tok.Encode(nil, text); !slices.Equal(again, ids) {
+			t.Errorf("%q gives other ids the second time", text)
+		}
+		for _, p := range pieces(tok.splitter, tok.normalizer.apply(text)) {
+			long := tok.mergeLong(nil, p)
+			if short := tok.encodePiece(nil, p); !slices.Equal(short, long) {
+				t.Errorf("%q gives %v, with the heap %v", p, short, long)
+			}
+		}
+	})
+}
+
+func TestSpecialsOnlyWhenAllowed(t *testing.T) {
+	o := options()
+	o.Specials = append(o.Specials, "<|im_start|>", "<|im_start|>user")
+	tok := trained(t, o)
+	const text = "[BOS]oi<|im_start|>user[EOS] [EOS]x"
+	for _, id := range tok.Encode(nil, text) {
+		if tok.special[id] {
+			t.Errorf("%s came from plain text", tok.Token(id))
+		}
+	}
+	for want, allowed := range map[string][]string{
+		"[EOS] [EOS]":                    {End},
+		"<|im_start|>":                   {"<|im_start|>"},
+		"<|im_start|>user":               {"<|im_start|>", "<|im_start|>user"},
+		"[BOS] <|im_start|> [EOS] [EOS]": {Begin, "<|im_start|>", End},
+		"":                               {"not special"},
+	} {
+		ids := tok.EncodeSpecials(nil, text, allowed)
+		var got []string
+		for _, id := range ids {
+			if tok.special[id] {
+				got = append(got, tok.Token(id))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q allowed: got %q; must be %q", allowed, got, want)
+		}
+		if tok.Decode(ids) != text {
+			t.Errorf("%q allowed: decoded to %q", allowed, tok.Decode(ids))
+		}
+	}
+	if id, ok := tok.Special(End); !ok || id != 3 {
+		t.Errorf("%s is %d, %v", End, id, ok)
+	}
+	if _, ok := tok.Special("[NONE]"); ok {
+		t.Error("there is a special [NONE]")
+	}
+}
+
+// A tokenizer is shared: all goroutines see the same ids while the cache fills.
+func TestConcurrentEncode(t *testing.T) {
+	warm, cold := trained(t, options()), trained(t, options())
+	texts := excerpts(t)
+	var want [][]uint32
+	for _, x := range texts {
+		want = append(want, warm.Encode(nil, x))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i, x := range texts {
+				if !slices.Equal(cold.Encode(nil, x), want[i]) {
+					t.Errorf("text %d differs in a goroutine", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestNormalizers(t *testing.T) {
+	for _, c := range []struct {
+		names      []string
+		text, want string
+		lossy      bool
+	}{
+		{nil, "A\u0301 Ç", "A\u0301 Ç", false},
+		{[]string{"nfc"}, "A\u0301 Ç \u212b", "Á Ç Å", false},
+		{[]string{"nfc"}, "1º m² ﬁ", "1º m² ﬁ", false}, // NFKC would change all three
+		{[]string{"nfd"}, "Áç", "A\u0301c\u0327", true},
+		{[]string{"lowercase"}, "ÁÇÃO İ", "áção i\u0307", true},
+		{[]string{"strip-diacritics"}, "Ação à Ünião", "Acao a Uniao", true},
+		{[]string{"lowercase", "strip-diacritics"}, "Ação", "acao", true},
+		{[]string{"nfc"}, "a\xff\xe2\x82b", "a��b", false},
+	} {
+		n, err := findNormalizer(c.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := n.apply(c.text); got != c.want || n.lossy() != c.lossy {
+			t.Errorf("%v: %q becomes %q, lossy %v; must be %q, %v", c.names, c.text, got, n.lossy(), c.want, c.lossy)
+		}
+	}
+}
+
+// What isPlain lets pass is in NFC and valid: for every rune, alone and between others.
+func TestIsPlainIsSafe(t *testing.T) {
+	for r := rune(0); r <= utf8.MaxRune; r++ {
+		for _, s := range []string{string(r), "a" + string(r) + "é"} {
+			if isPlain(s) && (!norm.NFC.IsNormalString(s) || !utf8.ValidString(s)) {
+				t.Fatalf("U+%04X passes", r)
+			}
+		}
+	}
+	for _, s := range []string{"\xc3", "\xc3(", "\xe2\x80", "\xe2\x80\x41", "\xc0\x80", "\xc1\xbf", "\x80", "\xff"} {
+		if isPlain(s) {
+			t.Errorf("%q passes", s)
+		}
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	tok := trained(b, options())
+	text := strings.Join(excerpts(b), "")
+	dst := make([]uint32, 0, len(text))
+	b.Run("text", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			dst = tok.Encode(dst[:0], text)
+		}
+	})
+	for _, n := range []int{1 << 10, 1 << 15, 1 << 20} {
+		long := strings.Repeat("abracadabra", n/11)
+		b.Run(fmt.Sprintf("no-space-%d", n), func(b *testing.B) {
+			b.SetBytes(int64(len(long)))
+			for b.Loop() {
+				dst = tok.Encode(dst[:0], long)
+			}
+		})
+	}
+}
