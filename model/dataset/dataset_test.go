@@ -213,7 +213,7 @@ func TestRefuses(t *testing.T) {
 		damage func(dir string) error
 		want   string
 	}{
-		{"tokens cut short", truncate("train.bin", 150), "train.bin has 150 bytes; the manifest says 95 tokens of 2 bytes, which is 190"},
+		{"tokens cut short", truncate("train.bin", 150), "train.bin has 150 bytes; the manifest says 95 tokens of 2 bytes: the file was cut short"},
 		{"documents cut short", truncate("train.docs", 80), "has 80 bytes; the manifest says 10 documents"},
 		{"no tokens", remove("train.bin"), "train.bin"},
 		{"no documents", remove("train.docs"), "train.docs"},
@@ -265,6 +265,38 @@ func TestRefuses(t *testing.T) {
 	if _, err := open(t, dir).Documents(Train); err == nil || !strings.Contains(err.Error(), "document 1 begins at 11; the one before it ends at 10") {
 		t.Errorf("records with a gap: %v", err)
 	}
+}
+
+// Whatever a manifest says of files that are there, opening and reading ends in data or
+// in an error.
+func FuzzManifest(f *testing.F) {
+	dir := write(f, 95, 500)
+	b, err := os.ReadFile(filepath.Join(dir, ManifestName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(bytes.Replace(b, []byte(`"tokens": 95`), []byte(`"tokens": 9223372036854775807`), 1))
+	f.Add(bytes.Replace(b, []byte(`"documents": 10`), []byte(`"documents": -10`), 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if err := os.WriteFile(filepath.Join(dir, ManifestName), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(dir)
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		dst := make([]uint32, 9)
+		for i := range d.Chunks(8) {
+			if err := d.Sample(1, 0, i, 8, dst); err != nil {
+				return // an id above the manifest's vocabulary
+			}
+		}
+		if _, err := d.Documents(Train); err == nil && d.Tokens(Train) != 95 {
+			t.Errorf("%d tokens were taken for 95", d.Tokens(Train))
+		}
+	})
 }
 
 func BenchmarkSample(b *testing.B) {

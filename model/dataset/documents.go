@@ -62,7 +62,7 @@ func (d *Dataset) Documents(split string) ([]Document, error) {
 		return nil, fmt.Errorf("token files: %w", err)
 	}
 	s := d.Manifest.Splits[split]
-	if int64(len(b)) != s.Documents*documentSize {
+	if !fits(int64(len(b)), s.Documents, documentSize) {
 		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d documents of %d bytes", path, len(b), s.Documents, documentSize)
 	}
 	docs := make([]Document, s.Documents)
@@ -87,8 +87,8 @@ func (d *Dataset) checkDocs(split string) error {
 	if err != nil {
 		return fmt.Errorf("token files: %w", err)
 	}
-	if want := d.Manifest.Splits[split].Documents * documentSize; info.Size() != want {
-		return fmt.Errorf("%s.docs in %s has %d bytes; the manifest says %d documents, which is %d", split, d.dir, info.Size(), d.Manifest.Splits[split].Documents, want)
+	if n := d.Manifest.Splits[split].Documents; !fits(info.Size(), n, documentSize) {
+		return fmt.Errorf("%s.docs in %s has %d bytes; the manifest says %d documents of %d bytes", split, d.dir, info.Size(), n, documentSize)
 	}
 	return nil
 }

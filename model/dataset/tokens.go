@@ -27,16 +27,21 @@ func openTokens(path string, n int64, width, vocab int) (*tokenFile, error) {
 		f.Close()
 		return nil, err
 	}
-	if want := n * int64(width); info.Size() != want {
+	if !fits(info.Size(), n, width) {
 		f.Close()
-		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d tokens of %d bytes, which is %d: the file was cut short or is of another dataset",
-			path, info.Size(), n, width, want)
+		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d tokens of %d bytes: the file was cut short or is of another dataset",
+			path, info.Size(), n, width)
 	}
 	t := &tokenFile{f: f, n: n, width: width, vocab: uint32(vocab)}
 	if n > 0 {
 		t.mapped = mapFile(f, info.Size())
 	}
 	return t, nil
+}
+
+// fits says whether size bytes are n records of width bytes. Dividing, it holds for any n.
+func fits(size, n int64, width int) bool {
+	return size%int64(width) == 0 && size/int64(width) == n
 }
 
 func (t *tokenFile) Close() error {
