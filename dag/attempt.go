@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sort"
 	"sync"
 	"time"
 
@@ -217,6 +218,14 @@ func (c *coordinator) record(w *work, state string, attempt int, message string)
 // failure records a failed attempt and tells its story.
 func (c *coordinator) failure(w *work, attempt int, err error) *Failure {
 	f := &Failure{Stage: w.node.Name, Part: w.name, Error: err.Error(), Log: c.store.LogPath(w.key, attempt)}
+	for _, files := range w.reads {
+		for _, in := range files {
+			if in.path != "" {
+				f.Sources = append(f.Sources, in.path)
+			}
+		}
+	}
+	sort.Strings(f.Sources)
 	var pe *executor.PartError
 	var lost *executor.Lost
 	switch {

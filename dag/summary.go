@@ -53,6 +53,7 @@ type Failure struct {
 	Stage   string   `json:"stage"`
 	Part    string   `json:"part"`
 	Error   string   `json:"error"`
+	Sources []string `json:"sources,omitempty"` // paths of the source files that the part reads
 	Log     string   `json:"log,omitempty"`
 	Tail    []string `json:"tail,omitempty"`    // last lines of the log
 	Ignored bool     `json:"ignored,omitempty"` // the stage says continue-on-error

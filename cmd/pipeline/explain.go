@@ -70,13 +70,13 @@ func printCauses(w io.Writer, chain []dag.PlanStage) {
 		fmt.Fprintf(w, "%s (%s): %s", paint(bold, s.Name), s.Kind, planWord(s.State))
 		switch {
 		case s.State == dag.PlanCached:
-			fmt.Fprintf(w, ", nothing changed: %d parts are cached\n", s.Cached)
+			fmt.Fprintf(w, ", nothing changed: %s cached\n", parts(s.Cached))
 			continue
 		case s.State == dag.PlanMayRun:
 			fmt.Fprintf(w, ", nothing of its own changed; it waits for %s\n", strings.Join(s.After, ", "))
 			continue
 		case s.Run > 0:
-			fmt.Fprintf(w, ", %d of %d parts known so far\n", s.Run, s.Run+s.Cached)
+			fmt.Fprintf(w, ", %d of %s known so far\n", s.Run, parts(s.Run+s.Cached))
 		default:
 			fmt.Fprintln(w)
 		}

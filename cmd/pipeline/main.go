@@ -93,9 +93,21 @@ hash of its content and kept; a rerun does only what changed, and can say why.
 
 Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 3 a gate refused, 130 interrupted.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			err := fmt.Errorf("there is no command %q; `pipeline help` lists them", args[0])
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				err = fmt.Errorf("there is no command %q; did you mean `%s`?", args[0], near[0])
+			}
+			return usage{err}
+		},
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{fmt.Errorf("%w; `%s --help` shows what there is", err, c.CommandPath())}
 	})

@@ -98,11 +98,11 @@ func printPlan(w io.Writer, plan *dag.Plan) {
 	t.print(w)
 	switch {
 	case plan.Run == 0:
-		fmt.Fprintf(w, "\nnothing to run: all %d parts are cached\n", plan.Cached)
+		fmt.Fprintf(w, "\nnothing to run: all %s are cached\n", parts(plan.Cached))
 	case plan.Seconds >= 0:
-		fmt.Fprintf(w, "\nat least %d parts to run, %d cached; about %s of work, going by the ledger\n", plan.Run, plan.Cached, duration(plan.Seconds))
+		fmt.Fprintf(w, "\nat least %s to run, %d cached; about %s of work, going by the ledger\n", parts(plan.Run), plan.Cached, duration(plan.Seconds))
 	default:
-		fmt.Fprintf(w, "\nat least %d parts to run, %d cached\n", plan.Run, plan.Cached)
+		fmt.Fprintf(w, "\nat least %s to run, %d cached\n", parts(plan.Run), plan.Cached)
 	}
 }
 

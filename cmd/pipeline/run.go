@@ -190,7 +190,7 @@ func printSummary(w io.Writer, s *dag.Summary) {
 	}
 	fmt.Fprintln(w)
 	t.print(w)
-	fmt.Fprintf(w, "\nrun %d %s in %s, %d parts ran\n", s.Run, stateWord(s.State), duration(s.Seconds), ran)
+	fmt.Fprintf(w, "\nrun %d %s in %s, %s ran\n", s.Run, stateWord(s.State), duration(s.Seconds), parts(ran))
 }
 
 func stateWord(s string) string {
@@ -203,28 +203,15 @@ func stateWord(s string) string {
 	return paint(yellow, s)
 }
 
-// printResults shows the metrics of the stages that end the pipeline, where the
+// printResults shows the metrics of the last stage that has a headline, where the
 // published files are, and what to do with a model.
 func printResults(w io.Writer, s *dag.Summary, placed []placement) {
-	var names []string
-	last := ""
-	for _, st := range s.Stages {
-		for m := range s.Metrics {
-			if strings.HasPrefix(m, st.Name+".") && !strings.Contains(m[len(st.Name)+1:], ".") {
-				last = st.Name
-			}
-		}
-	}
-	for m := range s.Metrics {
-		if last != "" && strings.HasPrefix(m, last+".") {
-			names = append(names, m)
-		}
-	}
-	sort.Strings(names)
-	if len(names) > 0 {
+	if last := headlined(s); last != "" {
 		fmt.Fprintf(w, "\n%s\n", paint(bold, last))
-		for _, m := range names {
-			fmt.Fprintf(w, "  %-28s %.4g\n", strings.TrimPrefix(m, last+"."), s.Metrics[m])
+		for _, m := range keys(s.Metrics) {
+			if name, ok := strings.CutPrefix(m, last+"."); ok && !strings.Contains(name, ".") {
+				fmt.Fprintf(w, "  %-24s %.4g\n", name, s.Metrics[m])
+			}
 		}
 	}
 	if len(placed) > 0 {
@@ -251,6 +238,9 @@ func printResults(w io.Writer, s *dag.Summary, placed []placement) {
 func tellStory(w io.Writer, s *dag.Summary, again string) {
 	for _, f := range s.Failures {
 		fmt.Fprintf(w, "\nstage %s, part %s failed: %s\n", f.Stage, f.Part, f.Error)
+		for _, src := range f.Sources {
+			fmt.Fprintf(w, "  reading %s\n", shortPath(src))
+		}
 		if len(f.Tail) > 0 {
 			fmt.Fprintf(w, "  last lines of its log:\n")
 			for _, l := range f.Tail {
@@ -271,6 +261,18 @@ func tellStory(w io.Writer, s *dag.Summary, again string) {
 	if s.State == dag.StateInterrupted {
 		fmt.Fprintf(w, "\ninterrupted; what was done is kept. To go on: %s\n", again)
 	}
+}
+
+// headlined is the last stage with one of the metrics that are shown while stages run.
+func headlined(s *dag.Summary) (name string) {
+	for _, st := range s.Stages {
+		for _, m := range shownMetrics {
+			if _, ok := s.Metrics[st.Name+"."+m]; ok {
+				name = st.Name
+			}
+		}
+	}
+	return name
 }
 
 // sourceProgress words what is being done to a source.

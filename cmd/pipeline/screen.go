@@ -113,14 +113,14 @@ func (s *screen) Stage(st dag.StageStatus) {
 func (s *screen) lastLine(v *shownStage) string {
 	line := fmt.Sprintf("%-24s %s", v.Name, stateWord(v.State))
 	switch {
-	case v.State == "skipped":
+	case v.State == "skipped", v.State == "failed":
 		return line
 	case v.Ran == 0:
-		return line + paint(dim, fmt.Sprintf("  %d parts, all cached", v.Cached))
+		return line + paint(dim, "  "+parts(v.Cached)+", all cached")
 	case v.Cached > 0:
-		line += fmt.Sprintf("  %d parts, %d cached", v.Ran+v.Cached, v.Cached)
+		line += fmt.Sprintf("  %s, %d cached", parts(v.Ran+v.Cached), v.Cached)
 	default:
-		line += fmt.Sprintf("  %d parts", v.Ran)
+		line += "  " + parts(v.Ran)
 	}
 	line += fmt.Sprintf(" in %s", duration(v.Seconds))
 	if v.metrics != "" {

@@ -133,3 +133,11 @@ func count(n int64) string {
 	}
 	return s
 }
+
+// parts counts parts in words: "1 part", "12 parts".
+func parts(n int) string {
+	if n == 1 {
+		return "1 part"
+	}
+	return fmt.Sprintf("%d parts", n)
+}

@@ -122,8 +122,9 @@ func work(ctx context.Context, j *Job, kinds []stage.Kind, w *wire) (r reply) {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return reply{Stopped: true}
 	}
+	said := log.last()
 	log.Log("error: " + err.Error())
-	return reply{Error: err.Error(), Tail: log.last()}
+	return reply{Error: err.Error(), Tail: said}
 }
 
 func run(ctx context.Context, j *Job, kinds []stage.Kind, h *hearing) (*Result, error) {

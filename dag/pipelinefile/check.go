@@ -47,11 +47,38 @@ func reflectSchema(t reflect.Type) (document, error) {
 		return nil, fmt.Errorf("schema of %s: it is %s", t, b)
 	}
 	delete(doc, "$schema")
+	allowNull(t, doc)
 	return doc, nil
 }
 
+// allowNull lets values behind pointers be null: absent.
+func allowNull(t reflect.Type, doc document) {
+	inner, _ := doc["items"].(document)
+	switch t.Kind() {
+	case reflect.Pointer:
+		doc["type"] = []any{doc["type"], "null"}
+	case reflect.Map:
+		inner, _ = doc["additionalProperties"].(document)
+		fallthrough
+	case reflect.Slice, reflect.Array:
+		if inner != nil {
+			allowNull(t.Elem(), inner)
+		}
+	case reflect.Struct:
+		props, _ := doc["properties"].(document)
+		for i := range t.NumField() {
+			f := t.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if p, ok := props[name].(document); ok {
+				allowNull(f.Type, p)
+			}
+		}
+	}
+}
+
 // describable refuses types that a schema cannot be made of: recursive ones, which
-// would never end, and pointers, whose nil would be a second kind of default.
+// would never end, and pointers to anything but a plain value, which stand for a value
+// that may be absent.
 func describable(t reflect.Type, path string, above []reflect.Type) error {
 	for _, a := range above {
 		if a == t {
@@ -59,7 +86,13 @@ func describable(t reflect.Type, path string, above []reflect.Type) error {
 		}
 	}
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128:
+	case reflect.Pointer:
+		switch t.Elem().Kind() {
+		case reflect.Bool, reflect.String, reflect.Float64, reflect.Int, reflect.Int64:
+			return nil
+		}
+		return fmt.Errorf("%s: a config cannot hold a pointer to %s", path, t.Elem())
+	case reflect.Func, reflect.Chan, reflect.Complex64, reflect.Complex128:
 		return fmt.Errorf("%s: a config cannot hold a %s", path, t.Kind())
 	case reflect.Slice, reflect.Array, reflect.Map:
 		return describable(t.Elem(), path, above)
