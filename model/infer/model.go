@@ -1,0 +1,88 @@
+// Package infer runs a trained model: logits token by token from the recurrent state,
+// scores of whole texts, generation. It opens the directory that stage train writes.
+package infer
+
+import (
+	"fmt"
+
+	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
+)
+
+// Model is a network with its tokenizer. Not for concurrent use.
+type Model struct {
+	Config    rwkv.Config
+	Tokenizer *tokenizer.Tokenizer
+
+	params  *rwkv.Params[float32]
+	threads int
+	step    *rwkv.Stepper[float32]
+	chunk   *rwkv.Network[float32]
+}
+
+// State is what the model remembers of the tokens it has read: 5·L·d numbers.
+type State = rwkv.State[float32]
+
+// Load opens a model directory: config.json, model.safetensors, tokenizer.json.
+func Load(dir string) (*Model, error) {
+	p, err := hf.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if t.VocabSize() != p.Vocab {
+		return nil, fmt.Errorf("the tokenizer in %s has %d tokens, the network %d: they are not of one model", dir, t.VocabSize(), p.Vocab)
+	}
+	return newModel(p, t), nil
+}
+
+func newModel(p *rwkv.Params[float32], t *tokenizer.Tokenizer) *Model {
+	return &Model{Config: p.Config, Tokenizer: t, params: p, threads: 1, step: rwkv.NewStepper(kernel.NewCPU[float32](1), p)}
+}
+
+// SetThreads says how many threads Score and the reading of a prompt may use. It never
+// changes their result.
+func (m *Model) SetThreads(n int) {
+	m.threads = n
+	m.chunk = nil
+}
+
+// NewState returns the state before the first token.
+func (m *Model) NewState() State { return rwkv.NewState[float32](m.Config, 1) }
+
+// Step reads a token and returns the logits of the next one. They are valid, and may be
+// overwritten, until the next call of any method. Step does not allocate.
+func (m *Model) Step(s State, token uint32) []float32 { return m.step.Step(s, token) }
+
+// chunkTokens is how many tokens Score and Generate read at a time.
+const chunkTokens = 256
+
+// Score reads tokens from an empty state and calls visit for each with the logits of
+// what follows it, in order: visit(i, …) has the prediction of tokens[i+1]. visit may
+// overwrite logits, which are gone when it returns.
+func (m *Model) Score(tokens []uint32, visit func(pos int, logits []float32)) {
+	m.read(m.NewState(), tokens, func(n *rwkv.Network[float32], at, rows int) {
+		n.Logits(0, rows, func(i int, logits []float32) { visit(at+i, logits) })
+	})
+}
+
+// read reads tokens into s, chunk by chunk; after has each chunk's network.
+func (m *Model) read(s State, tokens []uint32, after func(n *rwkv.Network[float32], at, rows int)) {
+	for at := 0; at < len(tokens); at += chunkTokens {
+		rows := min(chunkTokens, len(tokens)-at)
+		n := m.chunk
+		if n == nil || rows < chunkTokens {
+			n = rwkv.NewNetwork(kernel.NewCPU[float32](m.threads), m.params, 1, rows)
+		}
+		if rows == chunkTokens {
+			m.chunk = n
+		}
+		n.Forward(tokens[at:at+rows], s)
+		after(n, at, rows)
+	}
+}

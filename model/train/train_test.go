@@ -1,0 +1,392 @@
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/model/dataset"
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+)
+
+// corpus is data in memory: each token follows from the one before, nine times in ten.
+type corpus struct{ train, val []uint32 }
+
+func newCorpus(vocab, n int) corpus {
+	r := rand.New(rand.NewPCG(1, 1))
+	next := r.Perm(vocab)
+	walk := func(n int) (x []uint32) {
+		at := 0
+		for range n {
+			if at = next[at]; r.IntN(10) == 0 {
+				at = r.IntN(vocab)
+			}
+			x = append(x, uint32(at))
+		}
+		return x
+	}
+	return corpus{walk(n), walk(n / 4)}
+}
+
+func (c corpus) Chunks(seqLen int) int64 { return int64((len(c.train) - 1) / seqLen) }
+
+func (c corpus) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32) error {
+	i := (index*7 + epoch + int64(seed)) % c.Chunks(seqLen)
+	copy(dst, c.train[int(i)*seqLen:])
+	return nil
+}
+
+func (c corpus) Tokens(split string) int64 {
+	if split == dataset.Val {
+		return int64(len(c.val))
+	}
+	return int64(len(c.train))
+}
+
+func (c corpus) Read(_ string, at int64, dst []uint32) error {
+	copy(dst, c.val[at:])
+	return nil
+}
+
+var (
+	small  = rwkv.Config{Vocab: 32, Embd: 16, Layers: 2, FFN: 32}
+	recipe = Recipe{SeqLen: 16, Batch: 2, Accum: 3, Steps: 40, Rate: 2e-2, MinRatio: 0.1, Warmup: 4, Decay: 0.01, Beta1: 0.9, Beta2: 0.99, Clip: 1,
+		LogEvery: 3, EvalEvery: 10, EvalLen: 300, Seed: 42}
+)
+
+func sum(p *rwkv.Params[float32], log []Record) string {
+	h := sha256.New()
+	for _, v := range p.Flat {
+		var b [4]byte
+		binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
+		h.Write(b[:])
+	}
+	b, err := json.Marshal(log)
+	if err != nil {
+		panic(err)
+	}
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func must(t *testing.T, ctx context.Context, c rwkv.Config, r Recipe, d Data, o Options) (string, []Record) {
+	t.Helper()
+	p, log, err := Run(ctx, c, r, d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum(p, log), log
+}
+
+func TestLearns(t *testing.T) {
+	r := recipe
+	r.Steps = 200
+	_, log := must(t, t.Context(), small, r, newCorpus(32, 4000), Options{Threads: 1})
+	last := log[len(log)-1]
+	// 0.9 of the mass on one token, the rest on all: 0.66 nats.
+	if last.ValLoss == nil || *last.ValLoss > 1.1 {
+		t.Errorf("validation loss %v after %d steps; the chain itself has 0.66", *last.ValLoss, last.Step)
+	}
+	if last.Step != 200 || last.Tokens != 200*96 || math.Abs(last.Rate-r.Rate*r.MinRatio) > 1e-12 {
+		t.Errorf("last record %+v", last)
+	}
+	var steps, evals []int
+	for _, x := range log[:6] {
+		steps = append(steps, x.Step)
+		if x.ValLoss != nil {
+			evals = append(evals, x.Step)
+		}
+	}
+	if !slices.Equal(steps, []int{3, 6, 9, 10, 12, 15}) || !slices.Equal(evals, []int{10}) {
+		t.Errorf("records at %v, validations at %v", steps, evals)
+	}
+}
+
+// One result for any number of threads, at the size of a real preset.
+func TestThreads(t *testing.T) {
+	nano, err := rwkv.Named("nano")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rwkv.Config{Vocab: 300, Embd: nano.Embd, Layers: nano.Layers, FFN: nano.FFN}
+	d := newCorpus(300, 4000)
+	for _, accum := range []int{1, 3} {
+		r := recipe
+		r.Steps, r.Warmup, r.SeqLen, r.Accum, r.EvalLen = 3, 1, 24, accum, 200
+		want := ""
+		for threads := 1; threads <= 3; threads++ {
+			got, _ := must(t, t.Context(), c, r, d, Options{Threads: threads})
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("%d micro-batches: other weights with %d threads", accum, threads)
+			}
+		}
+	}
+}
+
+// Stopped by its context anywhere, and gone on with: the same weights and log.
+func TestStopAndResume(t *testing.T) {
+	d := newCorpus(32, 4000)
+	want, _ := must(t, t.Context(), small, recipe, d, Options{Threads: 1})
+	dir := t.TempDir()
+	o := Options{Threads: 2, Dir: dir, SaveEvery: 7, Keep: 2, Identity: "a"}
+	for _, stop := range []int{1, 9, 20, 21, 39} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o.OnStep = func(step int) {
+			if step == stop {
+				cancel()
+			}
+		}
+		if _, _, err := Run(ctx, small, recipe, d, o); !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped at step %d: %v", stop, err)
+		}
+		cancel()
+		steps, err := checkpoints(dir)
+		if err != nil || len(steps) > 2 || steps[len(steps)-1] != fmt.Sprintf("step-%08d", stop) {
+			t.Fatalf("stopped at step %d: checkpoints %v, %v", stop, steps, err)
+		}
+	}
+	o.OnStep = nil
+	if got, _ := must(t, t.Context(), small, recipe, d, o); got != want {
+		t.Error("stopped and resumed, other weights or another log")
+	}
+
+	// The newest checkpoint damaged: the one before is taken, with the same end.
+	steps, err := checkpoints(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, steps[1], "m.safetensors")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-1] ^= 1
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	o.Logf = func(f string, a ...any) { said = append(said, fmt.Sprintf(f, a...)) }
+	if got, _ := must(t, t.Context(), small, recipe, d, o); got != want {
+		t.Error("after a damaged checkpoint, other weights or another log")
+	}
+	if len(said) < 2 || !strings.Contains(said[0], "m.safetensors has sha256") || !strings.Contains(said[1], "going on from checkpoint "+steps[0]) {
+		t.Errorf("said %q", said)
+	}
+
+	// A checkpoint of another run is refused, not overwritten.
+	other := o
+	other.Identity = "b"
+	if _, _, err := Run(t.Context(), small, recipe, d, other); !errors.Is(err, errOther) {
+		t.Errorf("checkpoint of another run: %v", err)
+	}
+}
+
+// Not a test: the process that TestKill kills.
+func TestHelperProcess(t *testing.T) {
+	dir := os.Getenv("TRAIN_TEST_DIR")
+	if dir == "" {
+		t.Skip("only run by TestKill")
+	}
+	got, _ := must(t, t.Context(), small, killRecipe(), newCorpus(32, 4000), Options{Threads: 2, Dir: dir, SaveEvery: 1, Keep: 2})
+	if err := os.WriteFile(filepath.Join(dir, "done"), []byte(got), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func killRecipe() Recipe {
+	r := recipe
+	r.Steps = 120
+	return r
+}
+
+// Killed again and again at random, most often while it saves (it saves after every
+// step), then left to finish: the weights of an undisturbed run.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
+	start := func() *exec.Cmd {
+		c := exec.Command(os.Args[0], "-test.run=^TestHelperProcess$")
+		c.Env = append(os.Environ(), "TRAIN_TEST_DIR="+dir)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	kills, furthest := 0, ""
+	for range 12 {
+		c := start()
+		// From its first new checkpoint on, it dies within a few.
+		deadline := time.Now().Add(20 * time.Second)
+		for newest(dir) == furthest && !done(dir) && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(r.IntN(40000)) * time.Microsecond)
+		if done(dir) {
+			c.Wait()
+			break
+		}
+		c.Process.Kill()
+		c.Wait()
+		kills++
+		furthest = newest(dir)
+	}
+	if kills < 5 {
+		t.Errorf("only %d kills before it was done: nothing was tested", kills)
+	}
+	for !done(dir) {
+		if err := start().Wait(); err != nil {
+			t.Fatalf("after %d kills: %v", kills, err)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "done"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := must(t, t.Context(), small, killRecipe(), newCorpus(32, 4000), Options{Threads: 1})
+	if string(got) != want {
+		t.Errorf("after %d kills, the last at %s, other weights or another log", kills, furthest)
+	}
+}
+
+func done(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "done"))
+	return err == nil
+}
+
+// newest is the newest checkpoint, without the clearing up of checkpoints().
+func newest(dir string) (name string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), stepPrefix) {
+			name = max(name, e.Name())
+		}
+	}
+	return name
+}
+
+func TestTree(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	cpu := kernel.NewCPU[float32](1)
+	tr := newTree(20)
+	for n := 1; n <= 9; n++ {
+		leaves := make([][]float32, n)
+		for i := range leaves {
+			leaves[i] = make([]float32, 20)
+			for j := range leaves[i] {
+				leaves[i][j] = float32(r.NormFloat64())
+			}
+		}
+		var want []float32
+		for range 8 {
+			tr.start(n)
+			for _, i := range r.Perm(n) {
+				b := tr.buffer()
+				copy(b, leaves[i])
+				tr.put(i, b, cpu)
+			}
+			if want == nil {
+				want = slices.Clone(tr.root)
+				for j := range want {
+					s := 0.0
+					for _, l := range leaves {
+						s += float64(l[j])
+					}
+					if math.Abs(s-float64(want[j])) > 1e-5 {
+						t.Fatalf("n=%d: sum %g, want %g", n, want[j], s)
+					}
+				}
+			}
+			if !slices.Equal(tr.root, want) {
+				t.Fatalf("n=%d: the order of the leaves changes the bits", n)
+			}
+		}
+	}
+}
+
+func TestRate(t *testing.T) {
+	r := Recipe{Steps: 11, Warmup: 2, Rate: 1, MinRatio: 0.2}
+	for step, want := range map[int]float64{0: 0.5, 1: 1, 2: 1, 6: 0.6, 10: 0.2} {
+		if got := r.rate(step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("rate of step %d is %g, want %g", step, got, want)
+		}
+	}
+}
+
+func TestNaNStops(t *testing.T) {
+	d := newCorpus(32, 4000)
+	tr := &trainer{config: small, recipe: recipe, data: d, chunks: d.Chunks(recipe.SeqLen)}
+	if err := tr.begin(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.makeWorkers(); err != nil {
+		t.Fatal(err)
+	}
+	tr.step = 50
+	tr.params.LNOutW[3] = float32(math.NaN())
+	err := tr.oneStep(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "step 51, micro-batches 0 to 0 (epoch 1, sequences 51 to 52 of 249): the loss is NaN") {
+		t.Errorf("%v", err)
+	}
+	if tr.step != 50 {
+		t.Error("the step was counted")
+	}
+}
+
+type outside struct{ corpus }
+
+func (o outside) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32) error {
+	dst[1] = 32
+	return nil
+}
+
+func TestRefuses(t *testing.T) {
+	d := newCorpus(32, 4000)
+	for _, q := range []struct {
+		want   string
+		change func(r *Recipe)
+	}{
+		{"seq-len is 0", func(r *Recipe) { r.SeqLen = 0 }},
+		{"grad-accum is -1", func(r *Recipe) { r.Accum = -1 }},
+		{"learning-rate is 0", func(r *Recipe) { r.Rate = 0 }},
+		{"beta2 is 1", func(r *Recipe) { r.Beta2 = 1 }},
+		{"min-lr-ratio is NaN", func(r *Recipe) { r.MinRatio = math.NaN() }},
+		{"must be below max-steps", func(r *Recipe) { r.Warmup = 40 }},
+		{"no sequence to train on", func(r *Recipe) { r.SeqLen = 5000 }},
+	} {
+		r := recipe
+		q.change(&r)
+		if _, _, err := Run(t.Context(), small, r, d, Options{}); err == nil || !strings.Contains(err.Error(), q.want) {
+			t.Errorf("%v, want %q", err, q.want)
+		}
+	}
+	if _, _, err := Run(t.Context(), small, recipe, outside{d}, Options{}); err == nil || !strings.Contains(err.Error(), "token 32 in the data is outside of the vocabulary of 32") {
+		t.Errorf("token outside of the vocabulary: %v", err)
+	}
+}
+
+// Before anything is learnt the loss is ln V + 1/8: all tokens about equally likely.
+func TestFirstLoss(t *testing.T) {
+	r := recipe
+	r.Steps, r.Warmup, r.SeqLen, r.Batch, r.LogEvery = 1, 0, 64, 8, 1
+	_, log := must(t, t.Context(), rwkv.Config{Vocab: 1000, Embd: 64, Layers: 2, FFN: 128}, r, newCorpus(1000, 4000), Options{Threads: 2})
+	if want := math.Log(1000) + 0.125; math.Abs(log[0].Loss-want) > 0.02 {
+		t.Errorf("first loss %.4f, want %.3f ± 0.02", log[0].Loss, want)
+	}
+}

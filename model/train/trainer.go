@@ -1,0 +1,268 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ptbr-slm/pipeline/model/graph"
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+)
+
+// Data is where tokens come from; *dataset.Dataset is one.
+type Data interface {
+	Chunks(seqLen int) int64
+	Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32) error
+	Tokens(split string) int64
+	Read(split string, at int64, dst []uint32) error
+}
+
+// Record is one line of the training log.
+type Record struct {
+	Step     int      `json:"step"` // steps done
+	Tokens   int64    `json:"tokens"`
+	Loss     float64  `json:"loss"` // nats a token, mean over the steps since the last record
+	Rate     float64  `json:"learning-rate"`
+	GradNorm float64  `json:"grad-norm"` // before clipping, of the last step
+	ValLoss  *float64 `json:"val-loss,omitempty"`
+}
+
+// Options say how a run is done. None of them changes its result.
+type Options struct {
+	Threads   int
+	Dir       string // for checkpoints; "": none
+	SaveEvery int    // steps; 0: only when ctx ends
+	Keep      int    // how many checkpoints to keep, at least 1
+	// Identity names network, data and tokenizer: a checkpoint of another is refused.
+	Identity string
+	OnStep   func(step int) // after every step
+	OnRecord func(r Record) // after every record
+	Logf     func(format string, args ...any)
+}
+
+// Run trains a network from its initial weights, or from the newest whole checkpoint in
+// o.Dir, to the recipe's last step. When ctx ends it saves a checkpoint and returns
+// ctx.Err(). The log has all records, also those of attempts before.
+func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*rwkv.Params[float32], []Record, error) {
+	if err := c.Check(); err != nil {
+		return nil, nil, err
+	}
+	if err := r.Check(); err != nil {
+		return nil, nil, err
+	}
+	t := &trainer{config: c, recipe: r, data: data, o: o, chunks: data.Chunks(r.SeqLen)}
+	if t.chunks < 1 {
+		return nil, nil, fmt.Errorf("the data has no sequence to train on")
+	}
+	if err := t.begin(); err != nil {
+		return nil, nil, err
+	}
+	if err := t.makeWorkers(); err != nil {
+		return nil, nil, err
+	}
+	for t.step < r.Steps {
+		err := t.oneStep(ctx)
+		if err != nil {
+			if ctx.Err() != nil && o.Dir != "" {
+				if err := t.save(); err != nil {
+					return nil, nil, err
+				}
+			}
+			return nil, nil, err
+		}
+		if o.Dir != "" && o.SaveEvery > 0 && t.step%o.SaveEvery == 0 && t.step < r.Steps {
+			if err := t.save(); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return t.params, t.log, nil
+}
+
+type trainer struct {
+	config rwkv.Config
+	recipe Recipe
+	data   Data
+	o      Options
+	chunks int64
+
+	cpu          *kernel.CPU[float32] // all threads, between the micro-batches
+	workers      []*worker
+	tree         *tree
+	params, m, v *rwkv.Params[float32]
+	val          *validation
+
+	step    int // done
+	log     []Record
+	lossSum float64 // over the steps since the last record
+	lossN   int
+	saved   int // step of the newest checkpoint
+}
+
+// worker runs one micro-batch after another.
+type worker struct {
+	cpu   *kernel.CPU[float32]
+	graph *graph.Network[float32]
+
+	chunk           []uint32 // [T+1]
+	tokens, targets []uint32 // [B,T]
+}
+
+// makeWorkers shares the threads out: first among micro-batches, which share nothing,
+// then inside them.
+func (t *trainer) makeWorkers() error {
+	threads := max(1, t.o.Threads)
+	n := min(threads, t.recipe.Accum)
+	t.cpu = kernel.NewCPU[float32](threads)
+	t.tree = newTree(len(t.params.Flat))
+	rows := t.recipe.Batch * t.recipe.SeqLen
+	for i := range n {
+		w := &worker{cpu: kernel.NewCPU[float32]((threads + i) / n), chunk: make([]uint32, t.recipe.SeqLen+1),
+			tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		var err error
+		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen); err != nil {
+			return err
+		}
+		t.workers = append(t.workers, w)
+	}
+	return nil
+}
+
+// sample is the number, in the whole run, of the first sequence of a micro-batch.
+func (t *trainer) sample(micro int) int64 {
+	return (int64(t.step)*int64(t.recipe.Accum) + int64(micro)) * int64(t.recipe.Batch)
+}
+
+// load reads a micro-batch.
+func (t *trainer) load(w *worker, micro int) error {
+	seq := t.recipe.SeqLen
+	for b := range t.recipe.Batch {
+		at := t.sample(micro) + int64(b)
+		if err := t.data.Sample(t.recipe.Seed, at/t.chunks, at%t.chunks, seq, w.chunk); err != nil {
+			return err
+		}
+		for _, id := range w.chunk {
+			if int(id) >= t.config.Vocab {
+				return fmt.Errorf("token %d in the data is outside of the vocabulary of %d", id, t.config.Vocab)
+			}
+		}
+		copy(w.tokens[b*seq:(b+1)*seq], w.chunk)
+		copy(w.targets[b*seq:(b+1)*seq], w.chunk[1:])
+	}
+	return nil
+}
+
+// oneStep makes the gradient of a step, updates the parameters, and validates where it
+// is due. When ctx ends before the update, nothing has changed.
+func (t *trainer) oneStep(ctx context.Context) error {
+	losses, err := t.gradient(ctx)
+	if err != nil {
+		return err
+	}
+	tokens := float64(t.recipe.StepTokens())
+	loss := 0.0
+	for i, l := range losses {
+		if math.IsNaN(l) || math.IsInf(l, 0) {
+			return t.broken(i, i+1, "loss", l)
+		}
+		loss += l
+	}
+	loss /= tokens
+	norm := math.Sqrt(t.cpu.SumSquares(t.tree.root)) / tokens
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return t.broken(0, t.recipe.Accum, "norm of the gradient", norm)
+	}
+	scale := 1 / tokens
+	if t.recipe.Clip > 0 && norm > t.recipe.Clip {
+		scale *= t.recipe.Clip / norm
+	}
+	rate := t.recipe.rate(t.step)
+	for _, q := range t.params.Tensors() {
+		s := kernel.AdamW{Rate: rate, Beta1: t.recipe.Beta1, Beta2: t.recipe.Beta2, Eps: adamEps, Step: t.step + 1}
+		switch q.Group {
+		case rwkv.Matrix:
+			s.Decay = t.recipe.Decay
+		case rwkv.TimeDecay:
+			s.Rate *= 2
+		case rwkv.TimeFirst:
+			s.Rate *= 3
+		}
+		t.cpu.AdamW(t.params.Flat[q.Start:q.End], t.tree.root[q.Start:q.End], t.m.Flat[q.Start:q.End], t.v.Flat[q.Start:q.End], s, float32(scale))
+	}
+	t.step++
+	t.lossSum += loss
+	t.lossN++
+	return t.record(rate, norm)
+}
+
+func (t *trainer) broken(from, to int, what string, x float64) error {
+	a, b := t.sample(from), t.sample(to)-1
+	return fmt.Errorf("step %d, micro-batches %d to %d (epoch %d, sequences %d to %d of %d): the %s is %g: lower the learning rate, or lengthen the warm-up",
+		t.step+1, from, to-1, a/t.chunks, a%t.chunks, b%t.chunks, t.chunks, what, x)
+}
+
+// gradient leaves the sum of the gradients of all losses of a step in t.tree.root and
+// returns the losses' sums by micro-batch.
+func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
+	n := t.recipe.Accum
+	losses := make([]float64, n)
+	errs := make([]error, len(t.workers))
+	t.tree.start(n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for i, w := range t.workers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				micro := int(next.Add(1)) - 1
+				if micro >= n {
+					return
+				}
+				if errs[i] = t.load(w, micro); errs[i] != nil {
+					return
+				}
+				g := t.tree.buffer()
+				if losses[micro], errs[i] = w.graph.Run(w.tokens, w.targets, g); errs[i] != nil {
+					return
+				}
+				t.tree.put(micro, g, w.cpu)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	if int(next.Load()) < n || t.tree.root == nil { // given up
+		return nil, ctx.Err()
+	}
+	return losses, nil
+}
+
+// record logs where it is due, with a validation where that is due.
+func (t *trainer) record(rate, norm float64) error {
+	r := t.recipe
+	last := t.step == r.Steps
+	eval := last || r.EvalEvery > 0 && t.step%r.EvalEvery == 0
+	if eval || t.step%r.LogEvery == 0 {
+		rec := Record{Step: t.step, Tokens: int64(t.step) * r.StepTokens(), Loss: t.lossSum / float64(t.lossN), Rate: rate, GradNorm: norm}
+		if eval {
+			if err := t.validate(&rec); err != nil {
+				return err
+			}
+		}
+		t.lossSum, t.lossN = 0, 0
+		t.log = append(t.log, rec)
+		if t.o.OnRecord != nil {
+			t.o.OnRecord(rec)
+		}
+	}
+	if t.o.OnStep != nil {
+		t.o.OnStep(t.step)
+	}
+	return nil
+}
