@@ -177,3 +177,15 @@ func openStore(t testing.TB, dir string) *Store {
 	})
 	return s
 }
+
+// makeStore leaves a store behind that nobody uses.
+func makeStore(t testing.TB, dir string) {
+	t.Helper()
+	s, err := Open(dir, Options{CreateIfMissing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -20,7 +20,8 @@ const viewMarker = ".pipeline-view"
 // its object where the file system has them, else a hard link, else a copy.
 //
 // The view is built beside dir and then exchanged with it in one step, so that a reader
-// sees the old files or the new ones and a crash leaves the old ones. (A file system
+// sees the old files or the new ones and a crash leaves the old ones. (The old files are
+// removed then, also from under a reader that has not finished with them. A file system
 // that cannot exchange, such as NFS, takes two steps, and dir is absent for a moment in
 // between.) Only what an earlier Place made is ever replaced: a directory without its
 // marker, or with files it did not put there, is left alone and the error says how to

@@ -220,11 +220,7 @@ func TestOpenWhileLocked(t *testing.T) {
 		t.Fatal("an open store can be locked exclusively")
 	}
 	other := t.TempDir()
-	s, err := Open(other, Options{CreateIfMissing: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
+	makeStore(t, other)
 	g, err := os.Open(filepath.Join(other, "lock"))
 	if err != nil {
 		t.Fatal(err)
