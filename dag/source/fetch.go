@@ -63,7 +63,8 @@ type passing struct{ error }
 
 func (p passing) Unwrap() error { return p.error }
 
-// fetch downloads a file to file.Abs and gives its sha256.
+// fetch downloads a file to file.Abs and gives its sha256, which is empty when another
+// run has brought the file meanwhile.
 func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progress func(done, total int64)) (digest string, err error) {
 	u, err := url.Parse(file.URL)
 	if err != nil {
@@ -88,8 +89,7 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 		if still, e := sameFile(part, file.Abs+".part"); e == nil && still {
 			os.Remove(file.Abs + ".part")
 		}
-		s, _, err := hashFile(ctx, file.Abs, func(int64, int64) {})
-		return s.sha256, err
+		return "", nil
 	}
 	if still, err := sameFile(part, file.Abs+".part"); err != nil || !still {
 		return "", fmt.Errorf("another run took %s.part away; run again", file.Abs)
@@ -116,8 +116,9 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 		if failures++; after > before {
 			failures = 0
 		}
-		if !errors.As(err, new(passing)) || failures >= maxFailures || attempt >= maxAttempts {
-			return "", f.explain(file, u, after, err)
+		offline := attempt == 1 && unreachable(err)
+		if offline || !errors.As(err, new(passing)) || failures >= maxFailures || attempt >= maxAttempts {
+			return "", explain(file, u, after, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -125,7 +126,7 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 		case <-time.After(f.pause(failures)):
 		}
 	}
-	return f.accept(ctx, file, part)
+	return accept(ctx, file, part)
 }
 
 // safe refuses addresses whose answer anyone on the way could change: plain http,
@@ -145,7 +146,7 @@ func safe(u *url.URL, pinned bool) error {
 // attempt goes on with a download where it stopped. The connection is given up when
 // nothing comes for the time of f.stall.
 func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelinefile.SourceFile, part *os.File, progress func(done, total int64)) error {
-	had := f.had(file, part)
+	had := resumable(file, part)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, file.URL, nil)
@@ -171,14 +172,14 @@ func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelin
 		if err := part.Truncate(0); err != nil {
 			return err
 		}
-		if err := f.keep(file, part, now); err != nil {
+		if err := keep(file, part, now); err != nil {
 			return err
 		}
 		total = res.ContentLength
 	case http.StatusPartialContent:
 		start, size, ok := contentRange(res.Header.Get("Content-Range"))
 		if !ok || start != had.Bytes {
-			f.forget(file, part)
+			forget(file, part)
 			return passing{fmt.Errorf("the server sent %q when asked for byte %d on", res.Header.Get("Content-Range"), had.Bytes)}
 		}
 		now.Bytes, total = had.Bytes, size
@@ -186,7 +187,7 @@ func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelin
 		if _, size, _ := contentRange(res.Header.Get("Content-Range")); size == had.Bytes && size > 0 {
 			return nil // all of it is here; the last run ended before it could say so
 		}
-		f.forget(file, part)
+		forget(file, part)
 		return passing{errors.New("the server has fewer bytes than before")}
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -225,7 +226,7 @@ func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, b
 		}
 		if n > 0 && size-now.Bytes >= syncEvery || err != nil {
 			now.Bytes = size
-			if err := f.keep(file, part, now); err != nil {
+			if err := keep(file, part, now); err != nil {
 				return err
 			}
 		}
@@ -243,9 +244,9 @@ func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, b
 	}
 }
 
-// had is what is there to go on from, PATH.part cut to it. Without a validator
+// resumable is what is there to go on from, PATH.part cut to it. Without a validator
 // nothing is: the server could not say whether it still has the same file.
-func (f *fetcher) had(file pipelinefile.SourceFile, part *os.File) partial {
+func resumable(file pipelinefile.SourceFile, part *os.File) partial {
 	var p partial
 	b, err := os.ReadFile(file.Abs + ".part.json")
 	if err == nil {
@@ -271,7 +272,7 @@ func (p partial) validator() string {
 
 // keep flushes PATH.part and then says so, in this order: PATH.part.json never
 // promises a byte that a power cut could take.
-func (f *fetcher) keep(file pipelinefile.SourceFile, part *os.File, p partial) error {
+func keep(file pipelinefile.SourceFile, part *os.File, p partial) error {
 	if err := part.Sync(); err != nil {
 		return err
 	}
@@ -286,13 +287,13 @@ func (f *fetcher) keep(file pipelinefile.SourceFile, part *os.File, p partial) e
 	return os.Rename(name+".new", name)
 }
 
-func (f *fetcher) forget(file pipelinefile.SourceFile, part *os.File) {
+func forget(file pipelinefile.SourceFile, part *os.File) {
 	os.Remove(file.Abs + ".part.json")
 	part.Truncate(0)
 }
 
 // accept holds a finished download against the declared digests and gives it its name.
-func (f *fetcher) accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (string, error) {
+func accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (string, error) {
 	name := file.Abs + ".part"
 	s, _, err := hashFile(ctx, name, func(int64, int64) {})
 	if err != nil {
@@ -331,8 +332,14 @@ func (s status) Error() string {
 	return fmt.Sprintf("the server answered %d %s", int(s), http.StatusText(int(s)))
 }
 
+// unreachable says whether no connection came about at all.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, new(*net.DNSError)) || errors.As(err, &op) && op.Op == "dial"
+}
+
 // explain says what a failed download means to the user.
-func (f *fetcher) explain(file pipelinefile.SourceFile, u *url.URL, kept int64, err error) error {
+func explain(file pipelinefile.SourceFile, u *url.URL, kept int64, err error) error {
 	byHand := fmt.Sprintf("the file can also be placed by hand at %s", file.Abs)
 	resume := ""
 	if kept > 0 {
@@ -344,7 +351,7 @@ func (f *fetcher) explain(file pipelinefile.SourceFile, u *url.URL, kept int64, 
 	var addr *url.Error
 	switch {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("fetch %s: no space left for %s%s", file.URL, file.Abs, resume)
+		return fmt.Errorf("fetch %s: no space left for %s: %w%s", file.URL, file.Abs, err, resume)
 	case errors.As(err, &s) && (s == http.StatusNotFound || s == http.StatusGone):
 		return fmt.Errorf("fetch %s: %w: there is no such file; correct the `url`, or place the file by hand at %s", file.URL, err, file.Abs)
 	case errors.As(err, &s):
