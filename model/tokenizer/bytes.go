@@ -8,8 +8,8 @@ import "unicode/utf8"
 // Source: bytes_to_unicode in openai/gpt-2, src/encoder.py.
 var (
 	byteRune  [256]rune
-	runeByte  = map[rune]byte{}
-	byteOrder [256]byte // bytes by their rune: the order of the first 256 ids
+	runeByte  [0x144]int16 // -1: not of the alphabet
+	byteOrder [256]byte    // bytes by their rune: the order of the first 256 ids
 )
 
 func init() {
@@ -33,8 +33,11 @@ func init() {
 			n++
 		}
 	}
+	for r := range runeByte {
+		runeByte[r] = -1
+	}
 	for b, r := range byteRune {
-		runeByte[r] = byte(b)
+		runeByte[r] = int16(b)
 	}
 }
 
@@ -51,11 +54,10 @@ func spell(token string) string {
 func unspell(s string) (token string, bad rune, ok bool) {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
-		x, ok := runeByte[r]
-		if !ok {
+		if int(r) >= len(runeByte) || runeByte[r] < 0 {
 			return "", r, false
 		}
-		b = append(b, x)
+		b = append(b, byte(runeByte[r]))
 	}
 	return string(b), 0, true
 }

@@ -8,9 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"sort"
-	"strconv"
 	"strings"
 )
 
@@ -58,15 +55,15 @@ type file struct {
 	PostProcessor *component      `json:"post_processor"`
 	Decoder       *component      `json:"decoder"`
 	Model         struct {
-		Type         string            `json:"type"`
-		Dropout      *float64          `json:"dropout"`
-		UnkToken     *string           `json:"unk_token"`
-		Prefix       *string           `json:"continuing_subword_prefix"`
-		Suffix       *string           `json:"end_of_word_suffix"`
-		ByteFallback bool              `json:"byte_fallback"`
-		IgnoreMerges bool              `json:"ignore_merges"`
-		Vocab        vocabulary        `json:"vocab"`
-		Merges       []json.RawMessage `json:"merges"`
+		Type         string      `json:"type"`
+		Dropout      *float64    `json:"dropout"`
+		UnkToken     *string     `json:"unk_token"`
+		Prefix       *string     `json:"continuing_subword_prefix"`
+		Suffix       *string     `json:"end_of_word_suffix"`
+		ByteFallback bool        `json:"byte_fallback"`
+		IgnoreMerges bool        `json:"ignore_merges"`
+		Vocab        *vocabulary `json:"vocab"`
+		Merges       mergeList   `json:"merges"`
 	} `json:"model"`
 }
 
@@ -93,38 +90,6 @@ type component struct {
 	Invert         bool   `json:"invert"`
 	AddPrefixSpace bool   `json:"add_prefix_space"`
 	UseRegex       *bool  `json:"use_regex"` // absent: true
-}
-
-// vocabulary is model.vocab. It is read entry by entry, because a map would let the
-// second of two equal keys win in silence.
-type vocabulary map[string]uint32
-
-func (v *vocabulary) UnmarshalJSON(b []byte) error {
-	*v = vocabulary{}
-	d := json.NewDecoder(bytes.NewReader(b))
-	if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
-		return errors.New("model.vocab: must be an object of token → id")
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		name := key.(string)
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return err
-		}
-		id, err := strconv.ParseUint(string(raw), 10, 31)
-		if err != nil {
-			return fmt.Errorf("model.vocab[%q]: must be a whole number from 0 to 2³¹-1, is %.40s", name, raw)
-		}
-		if was, ok := (*v)[name]; ok {
-			return fmt.Errorf("model.vocab[%q]: stands there twice, as %d and as %d", name, was, id)
-		}
-		(*v)[name] = uint32(id)
-	}
-	return nil
 }
 
 func (f *file) tokenizer() (*Tokenizer, error) {
@@ -261,7 +226,7 @@ func (f *file) readVocab(t *Tokenizer) error {
 		case a.SingleWord || a.LStrip || a.RStrip:
 			return fmt.Errorf("%s: single_word, lstrip and rstrip must be false (%q)", field, a.Content)
 		}
-		if id, ok := f.Model.Vocab[a.Content]; ok && id != a.ID {
+		if id, ok := f.Model.Vocab.ids[a.Content]; ok && id != a.ID {
 			return fmt.Errorf("%s.id: is %d, but model.vocab gives %q the id %d", field, a.ID, a.Content, id)
 		}
 		if id, ok := added[a.Content]; ok {
@@ -270,77 +235,57 @@ func (f *file) readVocab(t *Tokenizer) error {
 		added[a.Content] = a.ID
 		t.order = append(t.order, a.ID)
 	}
-	all := make(map[string]uint32, len(f.Model.Vocab)+len(added))
-	for s, id := range f.Model.Vocab {
-		all[s] = id
-	}
-	for s, id := range added {
-		all[s] = id
-	}
-	names := make([]string, 0, len(all))
-	for s := range all {
-		names = append(names, s)
-	}
-	sort.Slice(names, func(i, j int) bool {
-		a, b := all[names[i]], all[names[j]]
-		return a < b || a == b && names[i] < names[j]
-	})
-	for i, s := range names {
-		switch id := all[s]; {
-		case i > 0 && id == all[names[i-1]]:
-			return fmt.Errorf("model.vocab: %q and %q have the same id %d", names[i-1], s, id)
-		case id != uint32(i):
-			return fmt.Errorf("model.vocab: there is no token with the id %d; the next is %q with %d", i, s, id)
+	entries := f.Model.Vocab.entries
+	for i, a := range f.AddedTokens {
+		if _, ok := f.Model.Vocab.ids[a.Content]; !ok {
+			entries = append(entries, entry{a.Content, f.AddedTokens[i].ID})
 		}
-		_, special := added[s]
-		tok := s
+	}
+	t.tokens, t.special = make([]string, len(entries)), make([]bool, len(entries))
+	names := make([]string, len(entries))
+	for _, e := range entries {
+		switch {
+		case int64(e.id) >= int64(len(entries)):
+			return fmt.Errorf("model.vocab[%q]: the id is %d; %d tokens must have the ids 0 to %d", e.token, e.id, len(entries), len(entries)-1)
+		case t.tokens[e.id] != "":
+			return fmt.Errorf("model.vocab: %q and %q have the same id %d", names[e.id], e.token, e.id)
+		}
+		_, special := added[e.token]
+		tok := e.token
 		if !special {
 			var bad rune
 			var ok bool
-			if tok, bad, ok = unspell(s); !ok {
-				return fmt.Errorf("model.vocab[%q]: the character %q is not of the byte-level alphabet", s, bad)
+			if tok, bad, ok = unspell(e.token); !ok {
+				return fmt.Errorf("model.vocab[%q]: the character %q is not of the byte-level alphabet", e.token, bad)
 			}
 			if tok == "" {
 				return errors.New(`model.vocab[""]: a token cannot be empty`)
 			}
 		}
-		t.tokens, t.special = append(t.tokens, tok), append(t.special, special)
+		names[e.id], t.tokens[e.id], t.special[e.id] = e.token, tok, special
 	}
 	return nil
 }
 
 func (f *file) readMerges(t *Tokenizer) error {
 	token := func(i int, s string) (uint32, error) {
-		id, ok := f.Model.Vocab[s]
+		id, ok := f.Model.Vocab.ids[s]
 		if !ok || t.special[id] {
 			return 0, fmt.Errorf("model.merges[%d]: the token %q is not in model.vocab, or is special", i, s)
 		}
 		return id, nil
 	}
 	t.merges = make([]merge, 0, len(f.Model.Merges))
-	for i, raw := range f.Model.Merges {
-		var sides []string
-		if raw[0] == '"' {
-			var s string
-			if err := json.Unmarshal(raw, &s); err != nil {
-				return fmt.Errorf("model.merges[%d]: %w", i, err)
-			}
-			sides = strings.Split(s, " ")
-		} else if err := json.Unmarshal(raw, &sides); err != nil {
-			return fmt.Errorf(`model.merges[%d]: must be "a b" or ["a", "b"], is %.40s`, i, raw)
-		}
-		if len(sides) != 2 || slices.Contains(sides, "") {
-			return fmt.Errorf("model.merges[%d]: must name two tokens, is %.40s", i, raw)
-		}
-		left, err := token(i, sides[0])
+	for i, m := range f.Model.Merges {
+		left, err := token(i, m[0])
 		if err != nil {
 			return err
 		}
-		right, err := token(i, sides[1])
+		right, err := token(i, m[1])
 		if err != nil {
 			return err
 		}
-		id, err := token(i, sides[0]+sides[1])
+		id, err := token(i, m[0]+m[1])
 		if err != nil {
 			return err
 		}
