@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Limits that no sane file meets, against files that would exhaust the stack or the
@@ -121,8 +122,14 @@ func (r *reader) syntax(err error) {
 	if errors.As(err, &y) && y.GetToken() != nil {
 		p := y.GetToken().Position
 		hint := ""
-		if p.Line >= 1 && p.Line <= len(r.lines) && strings.HasPrefix(r.lines[p.Line-1], "\t") {
-			hint = "YAML is indented with spaces"
+		if p.Line >= 1 && p.Line <= len(r.lines) {
+			line := []rune(r.lines[p.Line-1])
+			switch at := p.Column - 1; {
+			case strings.HasPrefix(string(line), "\t"):
+				hint = "YAML is indented with spaces"
+			case at > 0 && at < len(line) && strings.ContainsRune("[{", line[at]) && !strings.ContainsRune(" ,[{:", line[at-1]):
+				hint = "between { } and [ ], text that holds brackets must be quoted"
+			}
 		}
 		r.add(Pos{r.file, p.Line, p.Column}, hint, "not YAML: %s", r.unmask(y.GetMessage()))
 		return
@@ -174,6 +181,10 @@ func (r *reader) unmask(s string) string {
 	return b.String()
 }
 
+// plainFloat is what YAML 1.2 takes for a number; the parser takes it for text when it
+// has no point (3e-4), or is too large for 64 bits.
+var plainFloat = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
+
 // node turns syntax into a value. Of a list or mapping that holds problems, what is
 // good is kept, so that more problems can be found.
 func (r *reader) node(n ast.Node, key Pos, depth int) *node {
@@ -205,6 +216,15 @@ func (r *reader) node(n ast.Node, key Pos, depth int) *node {
 	case *ast.InfinityNode, *ast.NanNode:
 		r.noCanonicalForm(out, n.GetToken().Value)
 	case *ast.StringNode:
+		if n.Token.Type == token.StringType && plainFloat.MatchString(n.Value) {
+			f, err := strconv.ParseFloat(n.Value, 64)
+			if err != nil {
+				r.noCanonicalForm(out, n.Value)
+				break
+			}
+			out.kind, out.number = number, floatNumber(f)
+			break
+		}
 		out.kind, out.text = text, r.unmask(n.Value)
 	case *ast.LiteralNode:
 		out.kind = text
