@@ -41,7 +41,8 @@ type cleanConfig struct {
 }
 
 type commandConfig struct {
-	Run string `json:"run" jsonschema:"required,minLength=1" jsonschema_description:"The shell command."`
+	Run  string   `json:"run" jsonschema:"required,minLength=1" jsonschema_description:"The shell command."`
+	Gate *float64 `json:"gate" jsonschema:"minimum=0"` // absent by default
 }
 
 type trainConfig struct {

@@ -306,6 +306,21 @@ func TestCanonicalConfig(t *testing.T) {
 	}
 }
 
+func TestAbsentValue(t *testing.T) {
+	for with, want := range map[string]string{
+		"{run: x}":             `{"gate":null,"run":"x"}`,
+		"{run: x, gate: null}": `{"gate":null,"run":"x"}`,
+		"{run: x, gate: 0}":    `{"gate":0,"run":"x"}`,
+	} {
+		p, err := loadText("pipeline: p\nstages:\n  c: {uses: command, with: "+with+"}\n", "")
+		if err != nil {
+			t.Errorf("%s: %v", with, err)
+		} else if got := string(p.Stages[0].Config); got != want {
+			t.Errorf("%s gives %s, want %s", with, got, want)
+		}
+	}
+}
+
 // Loading must not change the defaults that all pipelines of a process share.
 func TestDefaultsStayAsTheyAre(t *testing.T) {
 	kinds := testKinds()

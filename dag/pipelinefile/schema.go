@@ -50,8 +50,49 @@ func Schema(kinds []stage.Kind) ([]byte, error) {
 }
 
 // fileDefs gives the definitions that do not depend on stage kinds: "file", "source",
-// "stage", "profile" and what these are made of.
+// "stage", and those of profileDefs.
 func fileDefs() (document, error) {
+	defs, err := profileDefs()
+	if err != nil {
+		return nil, err
+	}
+	for name, t := range shapes {
+		if defs[name], err = reflectSchema(t); err != nil {
+			return nil, err
+		}
+	}
+	source, one, file := defs["source"].(document), defs["stage"].(document), defs["file"].(document)
+	loosen(source, false)
+	source["oneOf"] = []any{document{"required": []any{"path"}}, document{"required": []any{"files"}}}
+
+	loosen(one, false)
+	props := one["properties"].(document)
+	for _, name := range emptyStageKeys {
+		p := props[name].(document)
+		p["anyOf"] = append(p["anyOf"].([]any), document{"type": "null"})
+	}
+
+	props = file["properties"].(document)
+	for _, name := range []string{"pipeline", "seed"} {
+		props[name] = alternatives(props[name].(document), false)
+	}
+	sections(props, "", false)
+	props["profiles"] = document{
+		"type":                 []any{"object", "null"},
+		"description":          props["profiles"].(document)["description"],
+		"additionalProperties": document{"anyOf": []any{ref("profile"), document{"type": "null"}}},
+	}
+	return defs, nil
+}
+
+var shapes = map[string]reflect.Type{
+	"file":   reflect.TypeFor[fileShape](),
+	"source": reflect.TypeFor[sourceShape](),
+	"stage":  reflect.TypeFor[stageShape](),
+}
+
+// profileDefs gives the definition "profile", and what it is made of.
+func profileDefs() (document, error) {
 	defs := document{
 		"expression": document{
 			"type":        "string",
@@ -59,46 +100,20 @@ func fileDefs() (document, error) {
 			"description": "${{ vars.NAME }}, ${{ matrix.NAME }} or ${{ sources.NAME.license }}",
 		},
 	}
-	for name, t := range map[string]reflect.Type{
-		"file":   reflect.TypeFor[fileShape](),
-		"source": reflect.TypeFor[sourceShape](),
-		"stage":  reflect.TypeFor[stageShape](),
-	} {
-		whole, err := reflectSchema(t)
-		if err != nil {
-			return nil, err
-		}
+	for name, t := range shapes {
 		part, err := reflectSchema(t)
 		if err != nil {
 			return nil, err
 		}
-		defs[name] = whole
 		loosen(part, true)
-		switch name {
-		case "source":
-			loosen(whole, false)
-			whole["oneOf"] = []any{document{"required": []any{"path"}}, document{"required": []any{"files"}}}
-			defs["profile-source"] = part
-		case "stage":
-			loosen(whole, false)
-			defs["profile-stage"] = part
-		case "file":
-			props := whole["properties"].(document)
-			for _, name := range []string{"pipeline", "seed"} {
-				props[name] = alternatives(props[name].(document), false)
-			}
-			sections(props, "", false)
-			props = part["properties"].(document)
-			delete(props, "profiles")
-			sections(props, "profile-", true)
-			defs["profile"] = part
+		if name != "file" {
+			defs["profile-"+name] = part
+			continue
 		}
-	}
-	props := defs["file"].(document)["properties"].(document)
-	props["profiles"] = document{
-		"type":                 []any{"object", "null"},
-		"description":          props["profiles"].(document)["description"],
-		"additionalProperties": document{"anyOf": []any{ref("profile"), document{"type": "null"}}},
+		props := part["properties"].(document)
+		delete(props, "profiles")
+		sections(props, "profile-", true)
+		defs["profile"] = part
 	}
 	return defs, nil
 }
@@ -243,7 +258,7 @@ func alternatives(p document, profile bool) document {
 		}
 	}
 	choices := []any{p, ref("expression")}
-	if _, object := p["properties"]; profile || object || p["type"] == "object" || p["type"] == "array" {
+	if profile {
 		choices = append(choices, document{"type": "null"})
 	}
 	out["anyOf"] = choices
@@ -270,12 +285,11 @@ func (l *loader) checkProfiles(profiles *node, chosen string) {
 	if len(others.fields) == 0 {
 		return
 	}
-	defs, err := fileDefs()
+	defs, err := profileDefs()
 	if err != nil {
 		l.add(Pos{File: l.file}, "", "%v", err)
 		return
 	}
-	delete(defs, "file")
 	doc := document{"$defs": defs, "$ref": "#/$defs/profile"}
 	c, err := newChecker(plainDocument(doc))
 	if err != nil {

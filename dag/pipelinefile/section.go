@@ -103,6 +103,9 @@ func (n *node) string(name string) string {
 	return ""
 }
 
+// emptyStageKeys may have no value, as when all that stood under them is commented out.
+var emptyStageKeys = []string{"from", "with", "matrix", "resources", "env"}
+
 // readStage reads one entry of `stages:`, once for each combination of its matrix.
 func (l *loader) readStage(f field) {
 	base := f.name
@@ -120,7 +123,7 @@ func (l *loader) readStage(f field) {
 			return
 		}
 	}
-	n = n.dropEmpty("from", "with", "matrix", "resources", "env")
+	n = n.dropEmpty(emptyStageKeys...)
 	all := []combination{{}}
 	if m := n.get("matrix"); m != nil {
 		m = l.substitute(m)
