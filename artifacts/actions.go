@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,21 +55,21 @@ func (l *Ledger) Config(digest string) (config []byte, err error) {
 // Actions looks up keys and returns those that it knows. That an action is known does
 // not mean that its objects are still there.
 //
-// A run asks for all its parts at once, so this is made to be fast: one query for many
-// keys, several at a time, and the text of a row in one column.
+// A run asks for all its parts at once, so this is made to be fast: several queries at a
+// time, each for many keys.
 func (l *Ledger) Actions(keys []string) (map[string]*Action, error) {
-	const fewest = 1000 // keys that are worth a query of their own
+	const together = 256
 	found := make(map[string]*Action, len(keys))
 	var mu sync.Mutex
 	var g errgroup.Group
-	n := max(1, min(readers, runtime.GOMAXPROCS(0), len(keys)/fewest))
-	for chunk := range slices.Chunk(keys, max(1, (len(keys)+n-1)/n)) {
+	g.SetLimit(min(readers, runtime.GOMAXPROCS(0)))
+	for chunk := range slices.Chunk(keys, together) {
 		g.Go(func() error {
 			actions, err := l.actions(chunk)
 			mu.Lock()
 			defer mu.Unlock()
-			for _, a := range actions {
-				found[a.Key] = a
+			for i := range actions {
+				found[actions[i].Key] = &actions[i]
 			}
 			return err
 		})
@@ -76,38 +77,60 @@ func (l *Ledger) Actions(keys []string) (map[string]*Action, error) {
 	return found, g.Wait()
 }
 
-// actions joins the text columns of a row with a control character that JSON has no
-// place for, and no digest or name of a kind either. The refusal, which people write,
-// comes last.
-func (l *Ledger) actions(keys []string) (found []*Action, err error) {
-	const query = `SELECT concat_ws(char(31), a.key, kind, config, artifact, components, outputs, counts, refusal),
-		version, seconds, input_bytes, created
+// actions has SQLite join all columns of all rows into one text, since the way of a
+// value from there to here costs more than the value. The separators are control
+// characters, which JSON has no place for, nor have digests and the names of kinds.
+func (l *Ledger) actions(keys []string) ([]Action, error) {
+	const query = `SELECT group_concat(concat_ws(char(31), a.key, kind, config, artifact, components, outputs, counts,
+		json_quote(refusal), version, format('%!.17g', seconds), input_bytes, created), char(30))
 		FROM json_each(?) k CROSS JOIN actions a ON a.key = k.value`
 	list, err := json.Marshal(keys)
 	if err != nil {
 		return nil, err
 	}
-	err = l.each("look up keys", query, []any{string(list)}, func(r *sql.Rows) error {
-		var row string
-		var created int64
-		a := new(Action)
-		if err := r.Scan(&row, &a.Version, &a.Seconds, &a.InputBytes, &created); err != nil {
+	var rows sql.NullString
+	err = l.each("look up keys", query, []any{string(list)}, func(r *sql.Rows) error { return r.Scan(&rows) })
+	if err != nil || !rows.Valid {
+		return nil, err
+	}
+	found := make([]Action, 0, len(keys))
+	for row := range strings.SplitSeq(rows.String, "\x1e") {
+		found = append(found, Action{})
+		if err := found[len(found)-1].decode(row); err != nil {
+			return nil, fmt.Errorf("ledger %s: the row of key %.64s is damaged: %w", l.path, row, err)
+		}
+	}
+	return found, nil
+}
+
+func (a *Action) decode(row string) (err error) {
+	next := func() (field string) {
+		field, row, _ = strings.Cut(row, "\x1f")
+		return field
+	}
+	a.Key, a.Kind, a.Config, a.Artifact = next(), next(), next(), next()
+	a.Components = raw(next())
+	if a.Outputs, err = decodeManifest(next()); err != nil {
+		return err
+	}
+	a.Counts = raw(next())
+	if refusal := next(); refusal != `""` {
+		if err := json.Unmarshal([]byte(refusal), &a.Refusal); err != nil {
 			return err
 		}
-		text := strings.SplitN(row, "\x1f", 8)
-		if len(text) != 8 {
-			return fmt.Errorf("the row of key %.64q is damaged", row)
-		}
-		a.Key, a.Kind, a.Config, a.Artifact = text[0], text[1], text[2], text[3]
-		a.Components, a.Counts, a.Refusal = raw(text[4]), raw(text[6]), text[7]
-		a.Created = time.Unix(0, created)
-		if a.Outputs, err = decodeManifest(text[5]); err != nil {
-			return fmt.Errorf("outputs of key %s: %w", a.Key, err)
-		}
-		found = append(found, a)
-		return nil
-	})
-	return found, err
+	}
+	if a.Version, err = strconv.Atoi(next()); err != nil {
+		return err
+	}
+	if a.Seconds, err = strconv.ParseFloat(next(), 64); err != nil {
+		return err
+	}
+	if a.InputBytes, err = strconv.ParseInt(next(), 10, 64); err != nil {
+		return err
+	}
+	created, err := strconv.ParseInt(next(), 10, 64)
+	a.Created = time.Unix(0, created)
+	return err
 }
 
 func (t *tx) putAction(a *Action) error {

@@ -69,13 +69,19 @@ func openEmptyLedger() (*Ledger, error) {
 	return l, nil
 }
 
-func (s *Store) openLedger(path string) (*Ledger, error) {
+func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	l := &Ledger{path: path, locks: filepath.Join(s.dir, locksDir), readOnly: s.readOnly,
 		stmts: map[string]*sql.Stmt{}, runs: map[int64]*os.File{}}
+	if s.readOnly && !exists(path) {
+		if create {
+			return openEmptyLedger()
+		}
+		return nil, fmt.Errorf("no ledger at %s: `pipeline run` makes one, --ledger FILE names another: %w", path, fs.ErrNotExist)
+	}
 	if !s.readOnly {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, advise("open the ledger", path, err)
@@ -100,9 +106,6 @@ func (s *Store) openLedger(path string) (*Ledger, error) {
 }
 
 func (l *Ledger) openRead() error {
-	if _, err := os.Stat(l.path); err != nil {
-		return advise("open the ledger", l.path, err)
-	}
 	params := "mode=ro"
 	if unwritable(filepath.Dir(l.path)) && !exists(l.path+"-wal") {
 		// SQLite cannot make the shared memory beside the file. Nobody writes, for the

@@ -59,9 +59,9 @@ type Options struct {
 	// which forgets what it is told.
 	ReadOnly bool
 
-	// CreateIfMissing makes a store where there is none. Together with ReadOnly an
-	// absent store is an empty one that leaves no trace. Without CreateIfMissing an
-	// absent store is an error that wraps fs.ErrNotExist.
+	// CreateIfMissing makes a store or ledger where there is none. Together with ReadOnly
+	// what is absent is empty, and leaves no trace. Without CreateIfMissing an absent
+	// store is an error that wraps fs.ErrNotExist, and so is, to a reader, an absent ledger.
 	CreateIfMissing bool
 }
 
@@ -108,7 +108,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if path == "" {
 		path = filepath.Join(abs, "ledger.db")
 	}
-	if s.ledger, err = s.openLedger(path); err != nil {
+	if s.ledger, err = s.openLedger(path, o.CreateIfMissing); err != nil {
 		s.lock.Close()
 		return nil, err
 	}

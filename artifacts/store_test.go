@@ -159,6 +159,25 @@ func TestOpenAbsent(t *testing.T) {
 	}
 }
 
+func TestOpenWithoutLedger(t *testing.T) {
+	dir := t.TempDir()
+	makeStore(t, dir)
+	path := filepath.Join(dir, "ledger.db")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(dir, Options{ReadOnly: true})
+	wantError(t, err, "no ledger at "+path, "pipeline run", "--ledger")
+	s, err := Open(dir, Options{ReadOnly: true, CreateIfMissing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if runs, err := s.Ledger().Runs("", 1); err != nil || len(runs) != 0 || exists(path) {
+		t.Error(runs, err)
+	}
+}
+
 func TestOpenReadOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a ?b%20#c") // all that a name of a database treats as special
 	s := openStore(t, dir)
