@@ -109,6 +109,12 @@ func (r *Report) Number(measure, source string, x float64) {
 // Sample offers an excerpt for a rule. Which are kept depends on seed, rule and
 // document id alone.
 func (r *Report) Sample(seed uint64, rule string, d *Document, excerpt string) {
+	r.SampleFunc(seed, rule, d, func() string { return excerpt })
+}
+
+// SampleFunc is Sample for excerpts that take work to make: excerpt is called only when
+// the sample is kept for now.
+func (r *Report) SampleFunc(seed uint64, rule string, d *Document, excerpt func() string) {
 	h := fnv.New64a()
 	var b [8]byte
 	for i := range b {
@@ -123,7 +129,7 @@ func (r *Report) Sample(seed uint64, rule string, d *Document, excerpt string) {
 	if len(s) == SamplesPerRule && x >= s[len(s)-1].Hash {
 		return
 	}
-	r.Samples[rule] = lowest(append(s, Sample{x, d.ID, d.Source, Excerpt(excerpt, 400)}))
+	r.Samples[rule] = lowest(append(s, Sample{x, d.ID, d.Source, Excerpt(excerpt(), 400)}))
 }
 
 func lowest(s []Sample) []Sample {
