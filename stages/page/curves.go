@@ -100,8 +100,12 @@ func (c Curves) html() (template.HTML, error) {
 		}
 	}
 	axes(&s, c.X, c.Y)
-	// The legend stands inside, at the top right: curves of losses fall.
+	// The legend stands inside, at the top right: curves of losses fall. One curve is
+	// named by the title.
 	for i, l := range lines {
+		if len(lines) == 1 {
+			break
+		}
 		ly := float64(top + 10 + 16*i)
 		class := fmt.Sprintf("line s%d", i%5)
 		if l.Style == Dashed {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ptbr-slm/pipeline/stages/page/pagetest"
 )
 
 func TestFigures(t *testing.T) {
@@ -56,6 +58,7 @@ func TestBlocksAreDrawn(t *testing.T) {
 		Fold{Summary: "F", Blocks: []Block{Excerpts{{Label: "l", Text: "a\n<b>"}}}},
 		Pair{Text("one"), Text("two & three")},
 	)
+	pagetest.Check(t, html)
 	for _, want := range []string{
 		"<title>T &amp; T</title>", `<section id="s" aria-labelledby="s-h">`, `<caption>C</caption>`, `<th scope="row">&lt;x&gt;`,
 		`<th scope="col" class="n" title="hint">b</th>`, `style="width:100.0%"`, `aria-label="B. 4 y in 3 bins; the fullest, 1, holds 3."`,
