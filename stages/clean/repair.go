@@ -1,0 +1,261 @@
+package clean
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ptbr-slm/pipeline/corpus/wikitext"
+)
+
+// lose reports text that the removal of something damaged.
+func (p *page) lose(cause string, bytes int) {
+	if cause != "" {
+		p.report.Lose(cause, p.doc.Source, 1, int64(bytes))
+	}
+}
+
+const separators = ",;:/–—-"
+
+// parentheses removes parentheses that hold nothing but separators and gaps, with the
+// space before them, and separators that a gap left at either end of others.
+func (p *page) parentheses() (c wikitext.Count) {
+	s := p.S
+	if strings.IndexByte(s, '(') < 0 {
+		return c
+	}
+	out := make([]byte, 0, len(s))
+	done := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '(':
+			rest, cause, cut := p.separatorsLeft(s[i+1:])
+			if !cut && !strings.HasPrefix(rest, ")") {
+				continue
+			}
+			n := len(s) - i - len(rest) // bytes from ( to what stays
+			empty := strings.HasPrefix(rest, ")")
+			if empty && cause == "" && n == 1 && i > 0 && s[i-1] != ' ' {
+				continue // f() in text about programs
+			}
+			out = append(out, s[done:i]...)
+			if empty {
+				out = append(bytes.TrimRight(out, " "), p.Gap("")...)
+				n++
+			} else {
+				out = append(out, '(')
+			}
+			c.Matches++
+			c.Bytes += int64(n)
+			p.lose(cause, n)
+			done = i + n
+			i = done - 1
+		case ')':
+			left, cause := p.TrimRight(s[done:i])
+			trimmed := strings.TrimRight(left, " ,;:–")
+			if trimmed == left || strings.HasSuffix(trimmed, "(") || cause == "" && !strings.ContainsAny(left[len(trimmed):], ",;") {
+				continue
+			}
+			n := i - done - len(trimmed)
+			out = append(out, trimmed...)
+			c.Matches++
+			c.Bytes += int64(n)
+			p.lose(cause, n)
+			done = i
+		}
+	}
+	if c.Matches > 0 {
+		p.S = string(append(out, s[done:]...))
+	}
+	return c
+}
+
+// separatorsLeft skips spaces, gaps and separators at the start of s. cut says whether
+// what was skipped is more than spaces.
+func (p *page) separatorsLeft(s string) (rest, cause string, cut bool) {
+	rest = s
+	for {
+		trimmed, why := p.TrimLeft(rest)
+		if cause == "" {
+			cause = why
+		}
+		r, n := utf8.DecodeRuneInString(trimmed)
+		switch {
+		case n > 0 && (r == ',' || r == ';' || (cause != "" || strings.HasPrefix(strings.TrimLeft(trimmed[n:], " "), ")")) && strings.ContainsRune(separators, r)):
+			cut = true
+			rest = trimmed[n:]
+			continue
+		case strings.HasPrefix(trimmed, ")"):
+			return trimmed, cause, cut
+		case cut:
+			return trimmed, cause, true
+		}
+		return s, "", false
+	}
+}
+
+// gap is a place where something was taken out: what stands before it on its line
+// (without the spaces before the gap) and after it.
+type gap struct {
+	left, right string
+	cause       string
+	spaced      bool // there was a space on either side
+	size        int
+}
+
+// lookBack is how far before a gap its words are looked at, in bytes.
+const lookBack = 200
+
+// mend walks over the gaps. f returns how many bytes of left to cut and what to put
+// between; not ok leaves the gap as it is.
+func (p *page) mend(f func(g gap) (cut int, glue string, ok bool)) (c wikitext.Count) {
+	s := p.S
+	i := wikitext.NextGap(s)
+	if i < 0 {
+		return c
+	}
+	out := make([]byte, 0, len(s))
+	for i >= 0 {
+		out = append(out, s[:i]...)
+		right, cause := p.TrimLeft(s[i:])
+		span := s[i : len(s)-len(right)]
+		line := out[max(0, len(out)-lookBack):]
+		line = line[bytes.LastIndexByte(line, '\n')+1:]
+		left := strings.TrimRight(string(line), " ")
+		g := gap{left: left, right: right, cause: cause, spaced: len(left) < len(line) || strings.HasSuffix(span, " "), size: len(line) - len(left) + len(span)}
+		if cut, glue, ok := f(g); ok {
+			out = append(out[:len(out)-len(line)+len(left)-cut], glue...)
+			c.Matches++
+			c.Bytes += int64(cut)
+		} else {
+			out = append(out, span...)
+		}
+		s = right
+		i = wikitext.NextGap(s)
+	}
+	p.S = string(append(out, s...))
+	return c
+}
+
+// danglers are words that want another after them.
+var danglers = map[string]bool{"de": true, "da": true, "do": true, "das": true, "dos": true, "em": true, "na": true, "no": true, "nas": true, "nos": true, "com": true, "por": true,
+	"pela": true, "pelo": true, "pelas": true, "pelos": true, "para": true, "a": true, "o": true, "as": true, "os": true, "à": true, "ao": true, "às": true, "aos": true, "um": true, "uma": true,
+	"e": true, "ou": true, "entre": true, "até": true, "sobre": true, "sob": true, "sem": true, "desde": true, "num": true, "numa": true, "cerca": true, "aproximadamente": true}
+
+func lastWord(s string) string {
+	i := len(s)
+	for i > 0 {
+		r, n := utf8.DecodeLastRuneInString(s[:i])
+		if !unicode.IsLetter(r) {
+			break
+		}
+		i -= n
+	}
+	return s[i:]
+}
+
+func startsWith(s, chars string) bool { return s != "" && strings.IndexByte(chars, s[0]) >= 0 }
+
+func (p *page) danglingWords() wikitext.Count {
+	return p.mend(func(g gap) (int, string, bool) {
+		if g.cause == "" || !startsWith(g.right, ",.;:!?)") {
+			return 0, "", false
+		}
+		cut := 0
+		for { // "cerca de ,"
+			left := strings.TrimRight(g.left[:len(g.left)-cut], " ")
+			w := lastWord(left)
+			if !danglers[w] || len(w) == len(left) {
+				break
+			}
+			cut = len(g.left) - len(strings.TrimRight(left[:len(left)-len(w)], " "))
+		}
+		if cut == 0 {
+			return 0, "", false
+		}
+		p.lose(g.cause, cut)
+		return cut, "", true
+	})
+}
+
+func (p *page) doublePunctuation() wikitext.Count {
+	return p.mend(func(g gap) (int, string, bool) {
+		if !strings.HasSuffix(g.left, ",") && !strings.HasSuffix(g.left, ";") && !strings.HasSuffix(g.left, ":") || !startsWith(g.right, ",.;:)") {
+			return 0, "", false
+		}
+		p.lose(g.cause, 1)
+		return 1, "", true
+	})
+}
+
+// closeGaps leaves gaps only where nothing else stands on the line, so that the line
+// goes with them.
+func (p *page) closeGaps() wikitext.Count {
+	return p.mend(func(g gap) (int, string, bool) {
+		atEnd := g.right == "" || g.right[0] == '\n'
+		if g.left == "" && atEnd {
+			return 0, "", false
+		}
+		glue := ""
+		switch {
+		case g.left == "", atEnd, startsWith(g.right, ",.;:!?)"), strings.HasSuffix(g.left, "("):
+		case !g.spaced && endsSentence(g.left) && beginsSentence(g.right):
+			glue = "\n\n" // a picture or a box stood between two paragraphs
+		case !g.spaced:
+		default:
+			glue = " "
+		}
+		if g.cause != "" && danglers[lastWord(g.left)] {
+			p.lose(g.cause, g.size)
+		}
+		return 0, glue, true
+	})
+}
+
+func endsSentence(s string) bool {
+	r, _ := utf8.DecodeLastRuneInString(s)
+	return strings.ContainsRune(".!?…\"”»", r)
+}
+
+func beginsSentence(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsUpper(r)
+}
+
+func (p *page) spaceBeforePunctuation() wikitext.Count {
+	e := edits{s: p.S}
+	s := p.S
+	for i := 0; i < len(s); i++ {
+		n := strings.IndexByte(s[i:], ' ')
+		if n < 0 {
+			break
+		}
+		i += n
+		j := i + 1
+		for j < len(s) && s[j] == ' ' {
+			j++
+		}
+		if j == len(s) || i == 0 {
+			break
+		}
+		before := s[i-1]
+		switch s[j] {
+		case ',', '.', ';', ':', '!', '?':
+			// Not " ..." nor " .5" nor " :)": what follows must end the mark.
+			if before != '\n' && before != ' ' && (j+1 == len(s) || s[j+1] == ' ' || s[j+1] == '\n') && strings.IndexByte("([,.;:!?-*", before) < 0 {
+				e.replace(i, j, "")
+			}
+		case ')':
+			if before != '(' && before != '\n' {
+				e.replace(i, j, "")
+			}
+		default:
+			if before == '(' {
+				e.replace(i, j, "")
+			}
+		}
+		i = j - 1
+	}
+	return e.finish(p)
+}
