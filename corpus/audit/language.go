@@ -1,55 +1,10 @@
 package audit
 
-// Languages names the languages that documents are sorted into; "und" is for those
-// that show too few function words, or as many of one language as of another.
-var Languages = []string{"pt", "gl", "es", "en", "fr", "it", "und"}
+import "github.com/ptbr-slm/pipeline/corpus/langid"
 
-// functionWords are frequent words of one of the languages and hardly of the others.
-var functionWords = func() map[string]uint8 {
-	m := map[string]uint8{}
-	for i, words := range []string{
-		"não uma são com em dos das ao à às pelo pela você ele ela seu sua isso também mais foi pode ser há num numa",
-		"unha dunha nunha non polo pola coa máis tamén ata foi das súa seu ten pero onde ao xa",
-		"el los las una y del con es su fue pero más muy también como por lo este desde hasta",
-		"the of and to is was with for that by from are which be this have not his her",
-		"le les des et est dans une du pour qui avec sur pas au par ce sont cette",
-		"il di che della gli nel è sono alla anche dei delle per con un più dal nella",
-	} {
-		for w := range set(words) {
-			m[w] |= 1 << i
-		}
-	}
-	return m
-}()
-
-// ballot counts a document's function words by language.
-type ballot [6]int
-
-func (b *ballot) add(word []byte) {
-	if mask := functionWords[string(word)]; mask != 0 {
-		for i := range b {
-			b[i] += int(mask >> i & 1)
-		}
-	}
-}
-
-// language is the one with the most function words, at least three.
-func (b *ballot) language() string {
-	best, second := 0, 0
-	winner := len(Languages) - 1
-	for i, n := range b {
-		switch {
-		case n > best:
-			best, second, winner = n, best, i
-		case n > second:
-			second = n
-		}
-	}
-	if best < 3 || best == second {
-		winner = len(Languages) - 1
-	}
-	return Languages[winner]
-}
+// Languages names the languages that documents are sorted into, by that which most of a
+// document is in: those of package langid and its "und".
+var Languages = []string{"pt", "gl", "es", "en", "fr", "it", langid.Unknown}
 
 // Variants names the written standards of Portuguese that documents are sorted into:
 // that of most of their markers, "mixed" for as many of both, "neutral" for none.

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ptbr-slm/pipeline/corpus"
+	"github.com/ptbr-slm/pipeline/corpus/langid"
 )
 
 func TestLineScore(t *testing.T) {
@@ -60,24 +63,30 @@ func TestDocumentScore(t *testing.T) {
 	}
 }
 
-func TestLanguage(t *testing.T) {
-	for want, text := range map[string]string{
-		"pt":  "a casa não fica em frente ao rio, mas a ponte é uma das maiores do país",
-		"gl":  "a casa non está na beira do río, pero unha das pontes tamén é da súa vila e ata máis",
-		"es":  "la casa no está en el río, pero una de las mayores y más antiguas fue del rey",
-		"en":  "the house is by the river and it was built for the king",
-		"fr":  "la maison est dans les bois et le roi est avec les gens pour une nuit",
-		"it":  "la casa è nel bosco e il re è anche con gli uomini della città",
-		"und": "Berlim Hamburgo Munique",
+func TestLanguagesAreThoseOfLangid(t *testing.T) {
+	want := append(slices.Clone(langid.Default().Languages), langid.Unknown)
+	got := slices.Clone(Languages)
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestVariant(t *testing.T) {
+	for text, want := range map[string]string{
+		"O ônibus do time chegou com dezesseis usuários": "pt-BR", "O autocarro da equipa chegou com dezasseis utilizadores": "pt-PT",
+		"um autocarro e um ônibus": "mixed", "a casa": "neutral",
 	} {
-		var w words
-		var b ballot
-		w.split(text)
-		for i := range w.len() {
-			b.add(w.word(i))
+		s := New(0, nil, 0)
+		s.Add(&corpus.Document{Source: "x", Text: text}, 0)
+		if s.Sources["x"].Variants[want].Documents != 1 {
+			t.Errorf("%q is %v, want %s", text, s.Sources["x"].Variants, want)
 		}
-		if got := b.language(); got != want {
-			t.Errorf("%q is %s, want %s (%v)", text, got, want, b)
+	}
+	for w, br := range markers {
+		if br != (MarkerVariant(w) == "pt-BR") {
+			t.Errorf("%s speaks for %s", w, MarkerVariant(w))
 		}
 	}
 }

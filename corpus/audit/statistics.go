@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/ptbr-slm/pipeline/corpus"
+	"github.com/ptbr-slm/pipeline/corpus/langid"
 )
 
 // Statistics is what is known of some documents.
@@ -148,7 +149,6 @@ func (s *Statistics) scoreDocument(src *Source, d *corpus.Document) {
 }
 
 func (s *Statistics) countWords(src *Source, d *corpus.Document, v corpus.Volume) {
-	var votes ballot
 	var br, pt int64
 	block, inBlock := -1, blockWords
 	level := 0
@@ -158,7 +158,6 @@ func (s *Statistics) countWords(src *Source, d *corpus.Document, v corpus.Volume
 		for i := range w.len() {
 			word := w.word(i)
 			src.WordLength.Add(int64(w.runes[i]))
-			votes.add(word)
 			if isBR, ok := markers[string(word)]; ok {
 				src.Markers[string(word)]++
 				if isBR {
@@ -184,7 +183,7 @@ func (s *Statistics) countWords(src *Source, d *corpus.Document, v corpus.Volume
 			}
 		}
 	})
-	addVolume(src.Languages, votes.language(), v)
+	addVolume(src.Languages, langid.Default().Detect(d.Text), v)
 	addVolume(src.Variants, variant(br, pt), v)
 }
 

@@ -42,7 +42,7 @@ func (r *Report) page() *page.Page {
 		r.lineReasons(), r.worstLines())
 	add("scores", "Document scores", "100 points, less what stop words, vocabulary, sentence length, markup and other languages cost. Under 500 bytes, or with mojibake, none. 50 and more pass.",
 		r.scores(), r.issues(), r.worstDocuments())
-	add("language", "Language", "By function words; pt-BR and pt-PT by words that one of them writes otherwise. Books older than the reforms of spelling share forms with pt-PT.",
+	add("language", "Language", "The language that most of a document is in; pt-BR and pt-PT by words that one of them writes otherwise. Books older than the reforms of spelling share forms with pt-PT.",
 		r.languages("Language", stats.Languages, func(s *stats.Source) map[string]corpus.Volume { return s.Languages }),
 		r.languages("Variant of Portuguese", stats.Variants, func(s *stats.Source) map[string]corpus.Volume { return s.Variants }), r.markers())
 	add("duplicates", "Duplicates", "As dedup reported them.", r.rulesOf("Duplicates", func(x RuleRow) bool { return strings.HasPrefix(x.Kind, "dedup") }),
