@@ -77,7 +77,9 @@ func (c *configurer) fill(with *node, col *collector, owner string) json.RawMess
 	if !c.accepts(with, overlay(c.defaults, with.plain()), col, owner) || with.holes() {
 		return nil
 	}
-	b, err := json.Marshal(overlay(c.defaults, with.plain()))
+	given := overlay(c.defaults, with.plain())
+	fillEntries(c.checker.doc, given)
+	b, err := json.Marshal(given)
 	if err != nil {
 		col.add(with.key, "", "`with` of %s: %v", owner, err)
 		return nil
@@ -98,7 +100,8 @@ func (c *configurer) fill(with *node, col *collector, owner string) json.RawMess
 		col.add(with.key, "", "`with` of %s: %v", owner, err)
 		return nil
 	}
-	// Entries of lists and maps are whole only now: what was not given is zero.
+	// Entries of lists and maps are whole only now: what was not given, and has no
+	// default in its tag, is zero.
 	if !c.accepts(with, v, col, owner) {
 		return nil
 	}
@@ -113,6 +116,42 @@ func (c *configurer) fill(with *node, col *collector, owner string) json.RawMess
 		return nil
 	}
 	return b
+}
+
+// fillEntries gives the entries of lists and maps the defaults that the tags of their
+// fields name. (Those of all other fields are in the kind's Config.)
+func fillEntries(doc document, v any) {
+	switch v := v.(type) {
+	case []any:
+		if items, ok := doc["items"].(document); ok {
+			for _, e := range v {
+				fillEntry(items, e)
+			}
+		}
+	case map[string]any:
+		props, _ := doc["properties"].(document)
+		rest, _ := doc["additionalProperties"].(document)
+		for name, e := range v {
+			if p, ok := props[name].(document); ok {
+				fillEntries(p, e)
+			} else if rest != nil {
+				fillEntry(rest, e)
+			}
+		}
+	}
+}
+
+func fillEntry(doc document, v any) {
+	if m, ok := v.(map[string]any); ok {
+		props, _ := doc["properties"].(document)
+		for name, p := range props {
+			p, _ := p.(document)
+			if _, given := m[name]; !given && p["default"] != nil {
+				m[name] = p["default"]
+			}
+		}
+	}
+	fillEntries(doc, v)
 }
 
 func (c *configurer) accepts(with *node, v any, col *collector, owner string) bool {

@@ -27,6 +27,7 @@ type rule struct {
 	Match   string `json:"match" jsonschema:"required"`
 	Replace string `json:"replace"`
 	Per     string `json:"per" jsonschema:"enum=line,enum=document"`
+	Rank    int    `json:"rank" jsonschema:"minimum=1,default=3"`
 }
 
 type cleanConfig struct {

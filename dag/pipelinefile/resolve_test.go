@@ -306,6 +306,30 @@ func TestCanonicalConfig(t *testing.T) {
 	}
 }
 
+// An entry of a list has the defaults of its tags, else zeros.
+func TestEntryDefaults(t *testing.T) {
+	p, err := loadText(`
+pipeline: p
+sources: {a: {path: a}}
+stages:
+  w: {uses: wiki-parse, from: {dump: sources.a}}
+  c:
+    uses: clean
+    from: {docs: w.docs}
+    with:
+      rules:
+        - {name: x, match: y, per: line}
+        - {name: z, match: y, per: line, rank: 1, replace: <&>}
+`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `"rules":[{"match":"y","name":"x","per":"line","rank":3,"replace":""},{"match":"y","name":"z","per":"line","rank":1,"replace":"<&>"}]`
+	if got := string(stageOf(t, p, "c").Config); !strings.Contains(got, want) {
+		t.Errorf("config is %s, want in it %s", got, want)
+	}
+}
+
 func TestAbsentValue(t *testing.T) {
 	for with, want := range map[string]string{
 		"{run: x}":             `{"gate":null,"run":"x"}`,
