@@ -215,12 +215,12 @@ func (r *reader) write(s string) {
 	}
 }
 
-// superscript gives a raised o or a after a figure its own character, and small
-// powers theirs.
+// superscript gives a raised o or a after a figure (or n, for number) its own
+// character, and small powers theirs.
 func superscript(s, before string) string {
 	last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(before, " "))
 	switch t := strings.TrimSpace(s); {
-	case unicode.IsDigit(last) && (t == "o" || t == "os" || t == "a" || t == "as"):
+	case (unicode.IsDigit(last) || last == 'n' || last == 'N') && (t == "o" || t == "os" || t == "a" || t == "as"):
 		return strings.NewReplacer("o", "º", "a", "ª", "s", "").Replace(t)
 	case unicode.IsLetter(last) && t == "2":
 		return "²"
