@@ -105,7 +105,7 @@ func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error
 	if err != nil {
 		return executor.Job{}, err
 	}
-	j := executor.Job{Kind: n.Kind.Name, Log: log, Spec: task.Spec{Config: n.Config, Args: w.args, Join: w.join, Inputs: map[string][]task.Input{},
+	j := executor.Job{Kind: n.Kind.Name, Log: log, Spec: task.Spec{Config: w.settings().json, Args: w.args, Join: w.join, Inputs: map[string][]task.Input{},
 		Work: dir, Partial: partial, Seed: c.pipeline.Seed, CPUs: w.cpus}}
 	ports := n.Kind.Out
 	if len(n.Kind.Mid) > 0 && !w.join {
@@ -169,7 +169,7 @@ func (c *coordinator) action(w *work, res *executor.Result, last map[string]floa
 		refusal += r
 	}
 	n := w.node
-	return &artifacts.Action{Key: w.key, Kind: n.Kind.Name, Version: n.Kind.Version, Components: canonical(&w.comps), Config: n.config,
+	return &artifacts.Action{Key: w.key, Kind: n.Kind.Name, Version: n.Kind.Version, Components: canonical(&w.comps), Config: w.settings().digest,
 		Outputs: m, Seconds: took.Seconds(), InputBytes: w.bytes, Refusal: refusal, Counts: detail, Created: time.Now()}, nil
 }
 
@@ -199,7 +199,7 @@ func (c *coordinator) keep(w *work) error {
 		c.kept[digest] = true
 		return nil
 	}
-	if err := put(w.node.config, w.node.Config); err != nil {
+	if err := put(w.settings().digest, w.settings().json); err != nil {
 		return err
 	}
 	for digest, b := range w.keep {

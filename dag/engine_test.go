@@ -45,7 +45,7 @@ func kinds() []stage.Kind {
 		{Name: "replace", Version: 1, Map: "docs", In: []stage.Port{many(file("docs"))}, Out: []stage.Port{file("docs")},
 			Config: replace{From: "a", To: "A"}, New: stage.Build(func(c replace) (stage.Stage, error) { return c, nil })},
 		{Name: "count", Version: 1, Map: "docs", In: []stage.Port{many(file("docs"))}, Mid: []stage.Port{file("counts")}, Out: []stage.Port{file("total")},
-			Config: count{Gate: 1 << 30}, New: stage.Build(func(c count) (stage.Stage, error) { return c, nil })},
+			Config: count{Gate: 1 << 30}, JoinConfig: []string{"gate"}, New: stage.Build(func(c count) (stage.Stage, error) { return c, nil })},
 		{Name: "steps", Version: 1, Threads: true, In: []stage.Port{file("total")}, Out: []stage.Port{file("model")},
 			Config: steps{Steps: 3}, New: stage.Build(func(c steps) (stage.Stage, error) { return c, nil })},
 		{Name: "misbehave", Version: 1, In: []stage.Port{many(file("docs"))}, Out: []stage.Port{file("docs")},
@@ -276,7 +276,7 @@ func (b *bench) open() (*pipelinefile.Pipeline, *artifacts.Store, map[string][]s
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	src, err := tmpResolve(p.Sources)
+	src, err := source.Resolve(b.t.Context(), p.Sources, noMemo{}, source.Options{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -371,6 +371,7 @@ func TestWhatReruns(t *testing.T) {
 	}{
 		{"a setting in the middle", func(b *bench) { b.edit("to: b", "to: c") }, "parse:0/1 clean:4/4 again:1/4 total:2/5 train:0/1"},
 		{"a setting of the last stage", func(b *bench) { b.edit("steps: 5", "steps: 6") }, "parse:0/1 clean:0/4 again:0/4 total:0/5 train:1/1"},
+		{"a setting of a join", func(b *bench) { b.edit("total: {uses: count,", "total: {uses: count, with: {gate: 99},") }, "parse:0/1 clean:0/4 again:0/4 total:1/5 train:0/1"},
 		{"touch", func(b *bench) { b.write("text.txt", text) }, "parse:0/1 clean:0/4 again:0/4 total:0/5 train:0/1"},
 		{"one more paragraph", func(b *bench) { b.write("text.txt", "zero mais\n\n"+text) }, "parse:1/1 clean:1/5 again:1/5 total:2/6 train:1/1"},
 		{"an edit that clean undoes", func(b *bench) { b.write("text.txt", strings.Replace(text, "quatro", "qubtro", 1)) }, "parse:1/1 clean:1/4 again:0/4 total:0/5 train:0/1"},
@@ -651,19 +652,4 @@ func TestNoGoroutineLeaks(t *testing.T) {
 		runtime.Gosched()
 		runtime.GC()
 	}
-}
-
-func tmpResolve(srcs []pipelinefile.Source) (map[string][]source.Resolved, error) {
-	r := map[string][]source.Resolved{}
-	for _, s := range srcs {
-		for _, f := range s.Files {
-			d, n, err := artifacts.HashFile(f.Abs)
-			if err != nil {
-				return nil, err
-			}
-			id, _ := source.Identify(f.Abs)
-			r[s.Name] = append(r[s.Name], source.Resolved{File: stage.File{Name: filepath.Base(f.Abs), Digest: d, Size: n}, Path: f.Abs, ID: id})
-		}
-	}
-	return r, nil
 }

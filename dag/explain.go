@@ -88,12 +88,13 @@ func newPast(l *artifacts.Ledger, pipeline, stage string) (*past, error) {
 	return p, nil
 }
 
+// any gives what stands for the stage: its join, which has the whole config, or a part.
 func (p *past) any() *Components {
-	if len(p.parts) > 0 {
-		return &p.parts[0]
-	}
 	if len(p.joins) > 0 {
 		return &p.joins[0]
+	}
+	if len(p.parts) > 0 {
+		return &p.parts[0]
 	}
 	return nil
 }
@@ -141,7 +142,7 @@ func (p *past) own(g *graph, n *node) (rs []Reason) {
 	if c.Version != n.Kind.Version {
 		rs = append(rs, reason("version", strconv.Itoa(c.Version), strconv.Itoa(n.Kind.Version), "", "the version of stage kind "+n.Kind.Name))
 	}
-	if c.Config != n.config {
+	if c.Config != n.config.digest {
 		now := map[string]json.RawMessage{}
 		flatten("", n.Config, now)
 		for _, path := range unionKeys(p.config, now) {

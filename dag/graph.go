@@ -14,6 +14,48 @@ import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
 
+// settings is a canonical config and its digest.
+type settings struct {
+	json   []byte
+	digest string
+}
+
+func newSettings(b []byte) *settings { return &settings{b, digestOf(b)} }
+
+// settings gives the config that a part, or a join, is handed.
+func (p *part) settings() *settings {
+	if p.join {
+		return p.node.config
+	}
+	return p.node.parted
+}
+
+// partSettings is the config with the defaults in place of what only the join reads.
+func partSettings(k *stage.Kind, whole *settings) (*settings, error) {
+	if len(k.JoinConfig) == 0 {
+		return whole, nil
+	}
+	var now, defaults map[string]json.RawMessage
+	if err := json.Unmarshal(whole.json, &now); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(k.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &defaults); err != nil {
+		return nil, err
+	}
+	for _, key := range k.JoinConfig {
+		d, ok := defaults[key]
+		if !ok {
+			return nil, fmt.Errorf("stage kind %s: JoinConfig names %q, which its config does not have", k.Name, key)
+		}
+		now[key] = d
+	}
+	return newSettings(canonical(now)), nil
+}
+
 // file is an input or output file and, for a source, where it lies.
 type file struct {
 	stage.File
@@ -25,7 +67,8 @@ type file struct {
 type node struct {
 	*pipelinefile.Stage
 	impl   stage.Stage
-	config string // digest of Config
+	config *settings // of the stage, and of its join
+	parted *settings // of its parts: without what only the join reads
 	feeds  map[string][]*feed
 	users  []*node // stages that read from this one, each once
 
@@ -123,7 +166,10 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 		if err != nil {
 			return nil, fmt.Errorf("%s: stage %s: %w", s.Pos, s.Name, err)
 		}
-		n := &node{Stage: s, impl: impl, config: digestOf(s.Config), feeds: map[string][]*feed{}}
+		n := &node{Stage: s, impl: impl, config: newSettings(s.Config), feeds: map[string][]*feed{}}
+		if n.parted, err = partSettings(s.Kind, n.config); err != nil {
+			return nil, err
+		}
 		if len(s.Kind.Mid) > 0 {
 			if _, ok := impl.(stage.Joiner); !ok {
 				return nil, fmt.Errorf("stage kind %s has Mid ports but no Join", s.Kind.Name)
@@ -407,7 +453,7 @@ func (n *node) ordered() []*part {
 // admit gives a part its key and queues it for the look-up.
 func (g *graph) admit(p *part) {
 	n := p.node
-	c := Components{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: n.config,
+	c := Components{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: p.settings().digest,
 		Args: p.args, Join: p.join, Inputs: map[string]Listing{}, Seed: g.pipeline.Seed}
 	for port, files := range p.reads {
 		if _, ok := n.Kind.Input(port); ok && len(n.feeds[port]) == 0 {

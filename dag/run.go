@@ -107,10 +107,10 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if merr != nil {
 		return nil, merr
 	}
-	if e := store.Ledger().EndRun(c.run, s.State, doc); err == nil {
+	if e := store.RemoveWork(c.run); err == nil {
 		err = e
 	}
-	if e := store.RemoveWork(c.run); err == nil {
+	if e := store.Ledger().EndRun(c.run, s.State, doc); err == nil {
 		err = e
 	}
 	if err == nil && s.State != StateDone {

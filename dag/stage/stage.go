@@ -46,6 +46,10 @@ type Kind struct {
 	// Config is a struct holding the defaults. Its type gives the JSON Schema.
 	Config any
 
+	// JoinConfig names the top-level keys of the config that only Join reads. Parts are
+	// given the defaults in their place, so changing one reruns the join alone.
+	JoinConfig []string
+
 	// New decodes a config (canonical JSON: every field present) and checks what
 	// the schema cannot say. Use Build.
 	New func(config []byte) (Stage, error)
