@@ -205,7 +205,10 @@ func (r *reader) write(s string) {
 		struck = struck || e.struck
 	}
 	if r.sup {
-		s = superscript(s, r.all.String())
+		if t := superscript(s, r.all.String()); t != "" {
+			s = t
+			r.all.space, r.text.space = false, false
+		}
 	}
 	r.all.write(s)
 	if !struck {
@@ -216,18 +219,25 @@ func (r *reader) write(s string) {
 }
 
 // superscript gives a raised o or a after a figure (or n, for number) its own
-// character, and small powers theirs.
+// character, and small powers theirs; "" where it does neither.
 func superscript(s, before string) string {
 	last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(before, " "))
-	switch t := strings.TrimSpace(s); {
+	t := strings.TrimSpace(s)
+	switch {
 	case (unicode.IsDigit(last) || last == 'n' || last == 'N') && (t == "o" || t == "os" || t == "a" || t == "as"):
-		return strings.NewReplacer("o", "º", "a", "ª", "s", "").Replace(t)
+		t = strings.NewReplacer("o", "º", "a", "ª", "s", "").Replace(t)
+	case unicode.IsDigit(last) && (t == "º" || t == "ª"):
 	case unicode.IsLetter(last) && t == "2":
-		return "²"
+		t = "²"
 	case unicode.IsLetter(last) && t == "3":
-		return "³"
+		t = "³"
+	default:
+		return ""
 	}
-	return s
+	if strings.TrimRightFunc(s, unicode.IsSpace) != s {
+		t += " "
+	}
+	return t
 }
 
 func (r *reader) end() {

@@ -22,6 +22,7 @@ func TestRead(t *testing.T) {
 		{"closed twice", "<strike>a</strike></strike>b", "b", "ab"},
 		{"space stays", "um<strike> velho</strike>dois", "um dois", "um velhodois"},
 		{"ordinal", "§ 1<u><sup>o</sup></u> e 2<sup>a</sup>, km<sup>2</sup>, nota<sup>12</sup>", "§ 1º e 2ª, km², nota12", ""},
+		{"ordinal with spaces", "§§ 1 <sup> o </sup>a 3 <sup>o </sup>deste", "§§ 1º a 3º deste", ""},
 		{"number", "Lei n<sup>o</sup> 1", "Lei nº 1", ""},
 		{"table", "<table><tr><td>a<td>b<tr><td>c</table>", "a|b|c", ""},
 		{"list", "<ul><li>a<li>b</ul>", "a|b", ""},

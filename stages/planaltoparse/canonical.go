@@ -22,6 +22,7 @@ var forms = []form{
 		}
 		return strings.TrimSpace(m[1]) + "º"
 	}},
+	{"ordinal-space", regexp.MustCompile(`(\d) ([ºª])([\s,.;:)-]|$)`), func(m []string) string { return m[1] + m[2] + m[3] }},
 	{"ordinal-letter", regexp.MustCompile(`(§ ?|\b[Aa]rts?\. ?)([1-9])o([\s,.;:)-]|$)`), func(m []string) string { return m[1] + m[2] + "º" + m[3] }},
 	{"article", regexp.MustCompile(`^(?i:art)[ .]*(\d{1,3}(?:\.\d{3})+|\d+)( ?[ºª])?(.*)$`), numbered("Art.")},
 	{"paragraph", regexp.MustCompile(`^§ ?(\d+)( ?[ºª])?(.*)$`), numbered("§")},

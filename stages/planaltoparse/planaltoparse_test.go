@@ -125,6 +125,7 @@ func TestCanonical(t *testing.T) {
 		{"II-A — a multa", "II-A - a multa"},
 		{"CIVIL - nome", "CIVIL - nome"},
 		{"na forma do art. 7° e do § 2°; a 25 °C e 25°C", "na forma do art. 7º e do § 2º; a 25 °C e 25°C"},
+		{"os §§ 1 º e 2 º", "os §§ 1º e 2º"},
 		{"Lei n° 8.078", "Lei nº 8.078"},
 		{"b ) outro", "b) outro"},
 		{"o caput , e o resto .", "o caput, e o resto."},
@@ -199,10 +200,7 @@ func TestEncodings(t *testing.T) {
 }
 
 func TestCut(t *testing.T) {
-	var lines []string
-	for _, s := range []string{"LEI Nº 1", "PARTE GERAL", "TÍTULO I", "Das coisas"} {
-		lines = append(lines, s)
-	}
+	lines := []string{"LEI Nº 1", "PARTE GERAL", "TÍTULO I", "Das coisas"}
 	article := func(n int) { lines = append(lines, fmt.Sprintf("Art. %d. %s", n, strings.Repeat("x", 700))) }
 	for n := 10; n < 14; n++ {
 		article(n)
