@@ -185,6 +185,9 @@ func (r *reader) unmask(s string) string {
 // has no point (3e-4), or is too large for 64 bits.
 var plainFloat = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`)
 
+// leadingZero is octal in YAML 1.1, and to the parser, and decimal in YAML 1.2.
+var leadingZero = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+
 // node turns syntax into a value. Of a list or mapping that holds problems, what is
 // good is kept, so that more problems can be found.
 func (r *reader) node(n ast.Node, key Pos, depth int) *node {
@@ -206,6 +209,11 @@ func (r *reader) node(n ast.Node, key Pos, depth int) *node {
 	case *ast.BoolNode:
 		out.kind, out.yes = boolean, n.Value
 	case *ast.IntegerNode:
+		if v := n.GetToken().Value; leadingZero.MatchString(v) {
+			r.add(pos, "", "%s is octal to some readers and decimal to others; write it without the 0, or with 0o", v)
+			out.hole = true
+			break
+		}
 		out.kind, out.number = number, json.Number(fmt.Sprint(n.Value))
 	case *ast.FloatNode:
 		if math.IsInf(n.Value, 0) || math.IsNaN(n.Value) {

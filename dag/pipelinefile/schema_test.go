@@ -128,6 +128,28 @@ func TestSchemaGolden(t *testing.T) {
 	}
 }
 
+// The reference in docs/ has a row for every key that a file can hold.
+func TestReferenceIsComplete(t *testing.T) {
+	page, err := os.ReadFile("../../docs/pipeline-file.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shape := range []reflect.Type{
+		reflect.TypeFor[fileShape](), reflect.TypeFor[sourceShape](), reflect.TypeFor[entryShape](),
+		reflect.TypeFor[stageShape](), reflect.TypeFor[resourcesShape](),
+	} {
+		doc, err := reflectSchema(shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range doc["properties"].(document) {
+			if !bytes.Contains(page, []byte("`"+name+"`")) {
+				t.Errorf("docs/pipeline-file.md says nothing of `%s`", name)
+			}
+		}
+	}
+}
+
 // A stage kind whose Config cannot be described is a defect of the kind: named, with
 // the field, by Schema and by Load alike.
 func TestBadKinds(t *testing.T) {
