@@ -30,32 +30,6 @@ func (p *part) settings() *settings {
 	return p.node.parted
 }
 
-// partSettings is the config with the defaults in place of what only the join reads.
-func partSettings(k *stage.Kind, whole *settings) (*settings, error) {
-	if len(k.JoinConfig) == 0 {
-		return whole, nil
-	}
-	var now, defaults map[string]json.RawMessage
-	if err := json.Unmarshal(whole.json, &now); err != nil {
-		return nil, err
-	}
-	b, err := json.Marshal(k.Config)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, &defaults); err != nil {
-		return nil, err
-	}
-	for _, key := range k.JoinConfig {
-		d, ok := defaults[key]
-		if !ok {
-			return nil, fmt.Errorf("stage kind %s: JoinConfig names %q, which its config does not have", k.Name, key)
-		}
-		now[key] = d
-	}
-	return newSettings(canonical(now)), nil
-}
-
 // file is an input or output file and, for a source, where it lies.
 type file struct {
 	stage.File
@@ -167,9 +141,11 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 			return nil, fmt.Errorf("%s: stage %s: %w", s.Pos, s.Name, err)
 		}
 		n := &node{Stage: s, impl: impl, config: newSettings(s.Config), feeds: map[string][]*feed{}}
-		if n.parted, err = partSettings(s.Kind, n.config); err != nil {
+		parted, err := s.Kind.PartConfig(s.Config)
+		if err != nil {
 			return nil, err
 		}
+		n.parted = newSettings(parted)
 		if len(s.Kind.Mid) > 0 {
 			if _, ok := impl.(stage.Joiner); !ok {
 				return nil, fmt.Errorf("stage kind %s has Mid ports but no Join", s.Kind.Name)

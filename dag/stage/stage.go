@@ -195,6 +195,33 @@ func Build[C any](make func(C) (Stage, error)) func([]byte) (Stage, error) {
 	}
 }
 
+// PartConfig is the config that parts are given: the defaults stand in place of what
+// only Join reads. Both are canonical JSON.
+func (k *Kind) PartConfig(whole []byte) ([]byte, error) {
+	if len(k.JoinConfig) == 0 {
+		return whole, nil
+	}
+	var now, defaults map[string]json.RawMessage
+	if err := json.Unmarshal(whole, &now); err != nil {
+		return nil, fmt.Errorf("config of stage kind %s: %w", k.Name, err)
+	}
+	b, err := json.Marshal(k.Config)
+	if err != nil {
+		return nil, fmt.Errorf("defaults of stage kind %s: %w", k.Name, err)
+	}
+	if err := json.Unmarshal(b, &defaults); err != nil {
+		return nil, fmt.Errorf("defaults of stage kind %s: %w", k.Name, err)
+	}
+	for _, key := range k.JoinConfig {
+		d, ok := defaults[key]
+		if !ok {
+			return nil, fmt.Errorf("stage kind %s: JoinConfig names %q, which its config does not have", k.Name, key)
+		}
+		now[key] = d
+	}
+	return json.Marshal(now)
+}
+
 // Input returns the named input port.
 func (k *Kind) Input(name string) (Port, bool) { return find(k.In, name) }
 

@@ -48,11 +48,12 @@ var Kind = stage.Kind{
 		{Name: "reports", Doc: "reports of the stages before, in the order text passes them", Type: stage.Reports, Many: true, Optional: true, Origins: true, Join: true},
 		{Name: "tokenizer", Doc: "counts tokens too", Type: stage.Tokenizer, Optional: true, Names: true},
 	},
-	Mid:    []stage.Port{{Name: "statistics", Doc: "statistics of a shard", Type: stage.Any}},
-	Out:    []stage.Port{{Name: "report", Doc: "report.json and report.html", Type: stage.Page}},
-	Map:    "docs",
-	Config: Config{Gates: map[string]Gate{}, NGrams: NGrams{Orders: []int{1, 3, 5}, Capacity: 65536, Top: 40}},
-	New:    stage.Build(New),
+	Mid:        []stage.Port{{Name: "statistics", Doc: "statistics of a shard", Type: stage.Any}},
+	Out:        []stage.Port{{Name: "report", Doc: "report.json and report.html", Type: stage.Page}},
+	Map:        "docs",
+	Config:     Config{Gates: map[string]Gate{}, NGrams: NGrams{Orders: []int{1, 3, 5}, Capacity: 65536, Top: 40}},
+	JoinConfig: []string{"gates"},
+	New:        stage.Build(New),
 }
 
 // Auditor is a configured audit stage.

@@ -51,7 +51,8 @@ var Kind = stage.Kind{
 		Splitter:  "ptbr", Normalizer: []string{"nfc"}, MinFrequency: 2,
 		SourceWeights: map[string]int64{}, Sample: 1,
 	},
-	New: stage.Build(New),
+	JoinConfig: []string{"vocab-size", "specials", "min-frequency", "source-weights"},
+	New:        stage.Build(New),
 }
 
 // Trainer is a configured train-tokenizer stage.

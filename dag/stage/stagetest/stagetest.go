@@ -143,6 +143,14 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 	if err != nil {
 		return nil, err
 	}
+	partCfg, err := k.PartConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := k.New(partCfg)
+	if err != nil {
+		return nil, err
+	}
 	r := &Result{Out: map[string][]Output{}, Counts: map[string]int64{}, Metrics: map[string][]float64{}}
 	if r.Parts, err = split(k, s, in); err != nil {
 		return nil, err
@@ -160,14 +168,14 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 	}
 	made := make([][]task.Output, len(r.Parts))
 	for _, i := range order {
-		spec := task.Spec{Config: cfg, Outputs: outs, Seed: 42, CPUs: cpus, Inputs: cut(k, in, r.Parts[i]),
+		spec := task.Spec{Config: partCfg, Outputs: outs, Seed: 42, CPUs: cpus, Inputs: cut(k, in, r.Parts[i]),
 			Work: filepath.Join(dir, fmt.Sprintf("work-%d", i)), Partial: filepath.Join(dir, fmt.Sprintf("partial-%d", i))}
 		if r.Parts[i].Args != nil {
 			if spec.Args, err = json.Marshal(r.Parts[i].Args); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if made[i], err = do(t, spec, r, s.Run); err != nil {
+		if made[i], err = do(t, spec, r, part.Run); err != nil {
 			return nil, fmt.Errorf("part %q: %w", r.Parts[i].Name, err)
 		}
 	}
