@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/corpus"
@@ -69,7 +70,7 @@ func (r *Report) facts() []page.Fact {
 		facts = append(facts, page.Fact{Name: "Tokens", Value: page.Integer(t.Tokens), Note: page.Decimal(ratio(t.Tokens, t.Volume.Words), 2) + " a word"})
 	}
 	if len(r.Funnel) > 0 {
-		facts = append(facts, page.Fact{Name: "Kept", Value: page.Percent(m["kept.bytes"]), Note: "of the bytes that the first stages gave; " + page.Percent(m["kept.documents"]) + " of documents"})
+		facts = append(facts, page.Fact{Name: "Kept", Value: page.Percent(m["kept.bytes"]), Note: "of the bytes that entered the first stages; " + page.Percent(m["kept.documents"]) + " of documents"})
 	}
 	facts = append(facts,
 		page.Fact{Name: "Residue", Value: page.Decimal(m["residue.total"], 1), Note: "places per million characters", Verdict: pick(m["residue.total"] < 10, m["residue.total"] < 200)},
@@ -105,7 +106,10 @@ func (r *Report) gates() page.Block {
 	if len(r.Gates) == 0 {
 		return page.Text("The pipeline file sets no gates for this audit.")
 	}
-	t := page.Table{Caption: "Gates", Columns: []page.Column{page.Col("Measure"), page.Num("Value", ""), page.Col("Unit"), page.Num("Min", ""), page.Num("Max", ""), page.Col("Verdict"), page.Col("By how much")}}
+	t := page.Table{Caption: "Gates", Columns: []page.Column{page.Col("Measure"), page.Num("Value", ""), page.Col("Unit"), page.Num("Min", ""), page.Num("Max", ""), page.Col("Verdict")}}
+	if slices.ContainsFunc(r.Gates, func(g GateResult) bool { return !g.Passed }) {
+		t.Columns = append(t.Columns, page.Col("By how much"))
+	}
 	limit := func(x *float64) page.Cell {
 		if x == nil {
 			return page.Figure("–")
@@ -113,11 +117,14 @@ func (r *Report) gates() page.Block {
 		return page.Figure(plain(*x))
 	}
 	for _, g := range r.Gates {
-		v, words := page.Badge("passed", page.Good), ""
+		row := []page.Cell{page.Code(g.Measure), page.Figure(plain(g.Value)), page.Words(g.Unit), limit(g.Min), limit(g.Max), page.Badge("passed", page.Good)}
 		if !g.Passed {
-			v, words = page.Badge("broken", page.Bad), g.Verdict
+			row[5] = page.Badge("broken", page.Bad)
+			row = append(row, page.Words(g.Verdict))
+		} else if len(t.Columns) > len(row) {
+			row = append(row, page.Words(""))
 		}
-		t.Rows = append(t.Rows, []page.Cell{page.Code(g.Measure), page.Figure(plain(g.Value)), page.Words(g.Unit), limit(g.Min), limit(g.Max), v, page.Words(words)})
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
@@ -128,7 +135,11 @@ func (r *Report) funnel() page.Block {
 	}
 	t := page.Table{Caption: "Funnel by source and stage", Columns: []page.Column{page.Col("Source"), page.Col("Stage"),
 		page.Num("Documents in", ""), page.Num("out", ""), page.Num("kept", "documents out of documents in"), page.Num("Text in", ""), page.Num("out", ""),
-		page.Num("kept", "bytes out of bytes in"), page.Num("Words out", ""), page.Num("Tokens", "of the final documents")}}
+		page.Num("kept", "bytes out of bytes in"), page.Num("Words out", "")}}
+	tokens := r.Total.Tokens > 0
+	if tokens {
+		t.Columns = append(t.Columns, page.Num("Tokens", "of the final documents"))
+	}
 	dash := page.Figure("–")
 	share := func(out, in int64) page.Cell {
 		if in == 0 {
@@ -136,25 +147,31 @@ func (r *Report) funnel() page.Block {
 		}
 		return page.Share(page.Percent(ratio(out, in)), ratio(out, in))
 	}
-	row := func(source, stage string, in, out corpus.Volume, tokens int64) {
+	row := func(source, stage string, in, out corpus.Volume, n page.Cell) {
 		cells := []page.Cell{page.Words(source), page.Words(stage), page.Figure(page.Integer(in.Documents)), page.Figure(page.Integer(out.Documents)), share(out.Documents, in.Documents),
-			page.Figure(page.Bytes(in.Bytes)), page.Figure(page.Bytes(out.Bytes)), share(out.Bytes, in.Bytes), page.Figure(page.Integer(out.Words)), dash}
+			page.Figure(page.Bytes(in.Bytes)), page.Figure(page.Bytes(out.Bytes)), share(out.Bytes, in.Bytes), page.Figure(page.Integer(out.Words))}
 		if in == (corpus.Volume{}) {
 			cells[2], cells[5] = dash, dash
 		}
-		if tokens > 0 {
-			cells[9] = page.Figure(page.Integer(tokens))
+		if tokens {
+			cells = append(cells, n)
 		}
 		t.Rows = append(t.Rows, cells)
 	}
 	for i, f := range r.Funnel {
-		row(f.Source, f.Stage, f.In, f.Out, 0)
-		if i+1 == len(r.Funnel) || r.Funnel[i+1].Source != f.Source {
-			if s := r.Sources[f.Source]; s != nil {
-				row(f.Source, "audited here", f.Out, s.Volume, s.Tokens)
-			} else {
-				row(f.Source, "audited here", f.Out, corpus.Volume{}, 0)
-			}
+		row(f.Source, f.Stage, f.In, f.Out, dash)
+		if i+1 < len(r.Funnel) && r.Funnel[i+1].Source == f.Source {
+			continue
+		}
+		// What is audited is what the last stage gave, unless a stage between is not wired
+		// here or the audit looks at one split only.
+		var v corpus.Volume
+		n := dash
+		if s := r.Sources[f.Source]; s != nil {
+			v, n = s.Volume, page.Figure(page.Integer(s.Tokens))
+		}
+		if v != f.Out || tokens {
+			row(f.Source, "audited here", f.Out, v, n)
 		}
 	}
 	return t

@@ -49,7 +49,7 @@ var Kind = stage.Kind{
 	},
 	Out:     []stage.Port{{Name: "report", Doc: "report.json and report.html", Type: stage.Page}},
 	Threads: true,
-	Config: Config{MaxTokens: 200_000, MaxDocumentBytes: 16 << 10, Bootstrap: 1000,
+	Config: Config{MaxTokens: 200_000, MaxDocumentBytes: 8 << 10, Bootstrap: 1000,
 		Baselines:    Baselines{TrainBytes: 8 << 20, Order: 7},
 		Prompts:      []string{"O Brasil é", "A Constituição Federal", "Em 2024", "O presidente", "A cidade de São Paulo"},
 		SampleTokens: 80, Temperature: 0.8, TopK: 40},
