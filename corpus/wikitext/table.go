@@ -23,7 +23,7 @@ func (t *Text) wikiTables(rows bool) (c Count) {
 	flush := func() {
 		var row []string
 		for _, x := range cells {
-			if x = strings.TrimSpace(WithoutGaps(x)); x != "" {
+			if x = strings.Join(strings.Fields(WithoutGaps(x)), " "); x != "" {
 				row = append(row, x)
 			}
 		}

@@ -215,8 +215,7 @@ func (t *Text) Plain() string {
 	return t.release(s)
 }
 
-// release puts held text back. What is held may hold more: a <math> in a <nowiki>
-// does not, but a <nowiki> in a <pre> does.
+// release puts held text back.
 func (t *Text) release(s string) string {
 	i := strings.IndexByte(s, markHeld)
 	if i < 0 {

@@ -166,7 +166,7 @@ func (p *page) danglingWords() wikitext.Count {
 		for { // "cerca de ,"
 			left := strings.TrimRight(g.left[:len(g.left)-cut], " ")
 			w := lastWord(left)
-			if !danglers[w] || len(w) == len(left) {
+			if !danglers[w] || len(w) == len(left) || cut > 0 && (w == "e" || w == "ou") {
 				break
 			}
 			cut = len(g.left) - len(strings.TrimRight(left[:len(left)-len(w)], " "))
