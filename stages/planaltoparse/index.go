@@ -14,7 +14,7 @@ type entry struct{ name, url string }
 type index map[string]entry
 
 // readIndex reads lines of file, name and url with tabs between, under a heading that
-// says so. A file that is not there (its cell may say more) is known by its address.
+// says so. A remark in parentheses may stand before the file.
 func readIndex(s string) (index, error) {
 	x := index{}
 	for i, line := range strings.Split(strings.ReplaceAll(s, "\r", ""), "\n") {
@@ -32,6 +32,9 @@ func readIndex(s string) (index, error) {
 			continue
 		}
 		e := entry{strings.TrimSpace(f[1]), strings.TrimSpace(f[2])}
+		if strings.HasPrefix(f[0], "(") { // a remark before the name
+			_, f[0], _ = strings.Cut(f[0], ")")
+		}
 		file := strings.ToLower(path.Base(strings.TrimSpace(f[0])))
 		if old, ok := x[file]; ok {
 			return nil, fmt.Errorf("line %d: %s is listed twice, as %q and %q", i+1, file, old.name, e.name)

@@ -235,7 +235,7 @@ func TestIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{"d/l1.htm": "Lei A", "b.HTML": "Lei B", "c.html": ""} {
+	for file, want := range map[string]string{"d/l1.htm": "Lei A", "a.html": "Lei A", "b.HTML": "Lei B", "c.html": ""} {
 		if e, _ := x.find(file); e.name != want {
 			t.Errorf("%s: %q, want %q", file, e.name, want)
 		}
