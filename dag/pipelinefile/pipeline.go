@@ -4,12 +4,13 @@
 // no default and no doubt; what is wrong comes out all at once, each problem with the
 // place in the file that says so.
 //
-//	read      bytes → syntax tree                      read.go
-//	merge     the profile over the file                tree.go
-//	describe  which keys there are, of which type      shape.go, file.go
-//	expand    vars, matrix → ${{ … }} replaced         expr.go, matrix.go
-//	check     configs against their kind's JSON Schema config.go
-//	bind      references → ports, cycles, order        bind.go
+//	read     bytes → syntax tree with positions            read.go
+//	merge    the profile over the file                     load.go, tree.go
+//	replace  ${{ … }} by values, matrices by expansions    expr.go, matrix.go
+//	check    against the shapes that keys have             shape.go, check.go
+//	decode   sources, stages, what is published            section.go
+//	fill in  configs, held against their kind's schema     config.go
+//	bind     references → ports, cycles, order             bind.go
 //
 // Every value keeps its position through all of that, so that `explain` can name
 // file and line for a setting long after.
@@ -66,7 +67,7 @@ type Stage struct {
 	Base   string // "clean"
 	Kind   *stage.Kind
 	Config json.RawMessage  // canonical JSON, defaults filled in
-	Where  map[string]Pos   // config path "rules.mojibake" → what says so; defaults have no entry
+	Where  map[string]Pos   // config path "rules[0].match" → what says so; defaults have no entry
 	From   map[string][]Ref // input port → what it is wired to, in order
 
 	CPUs   int           // 0: not said
