@@ -47,7 +47,7 @@ func TestStatisticsDoNotDependOnTheCut(t *testing.T) {
 			whole.Add(&docs[i], 3)
 		}
 		want := encode(t, whole)
-		for range 5 {
+		for range 3 {
 			parts := make([]*Statistics, 1+r.IntN(9))
 			for i := range parts {
 				parts[i] = New(5, []int{1, 2, 4}, capacity)

@@ -18,7 +18,8 @@ import (
 // config is the defaults in small.
 func config() Config {
 	c := Kind.Config.(Config)
-	c.MaxTokens, c.MaxDocumentBytes, c.Bootstrap, c.SampleTokens = 4000, 1000, 200, 24
+	c.MaxTokens, c.MaxDocumentBytes, c.Bootstrap, c.SampleTokens = 4000, 1000, 200, 16
+	c.Baselines.TrainBytes = 64 << 10
 	return c
 }
 

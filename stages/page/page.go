@@ -72,7 +72,8 @@ type Excerpts []Excerpt
 
 func (e Excerpts) html() (template.HTML, error) { return execute("excerpts", e) }
 
-// Fold is blocks behind a line that opens them. On paper it is open.
+// Fold is blocks behind a line that opens them. It prints as it stands: what is long
+// (samples, lists of lines) goes into one, so that paper gets the report and not the corpus.
 type Fold struct {
 	Summary string
 	Open    bool
