@@ -90,6 +90,28 @@ func (p *page) mojibakeUTF8() wikitext.Count {
 	return e.finish(p)
 }
 
+// c1Controls puts back what windows-1252 has at 80…9F, where Latin-1, by which it was read,
+// has control characters that no text holds.
+func (p *page) c1Controls() wikitext.Count {
+	return p.mapRunes(&c1First, func(r rune, _ byte) rune {
+		if x, ok := c1[r]; ok {
+			return x
+		}
+		return r
+	})
+}
+
+var (
+	c1      = map[rune]rune{}
+	c1First = firsts(0x80)
+)
+
+func init() {
+	for r, b := range windows1252 {
+		c1[rune(b)] = r
+	}
+}
+
 // latin2 maps the characters of Latin-2 to those that Latin-1 has in the same place and
 // Portuguese uses. (ç, á, â, é, í, ó, ô, ú, ü are the same in both.)
 var latin2 = map[rune]string{'ă': "ã", 'Ă': "Ã", 'ő': "õ", 'Ő': "Õ", 'ę': "ê", 'Ę': "Ê", 'ŕ': "à", 'Ŕ': "À", 'ş': "º", 'Ş': "ª", 'ň': "ò", 'č': "è", 'ń': "ñ", 'ě': "ì", 'ů': "ù", 'ď': "ï"}
@@ -171,9 +193,13 @@ var enclitics = map[string]bool{"me": true, "te": true, "se": true, "lhe": true,
 // Prefixes that stand alone in "sub- e super-" keep their hyphen before any word.
 var prefixes = map[string]bool{"pré": true, "pós": true, "pró": true, "ex": true, "vice": true, "sub": true, "não": true, "anti": true, "recém": true, "bem": true, "mal": true, "auto": true}
 
+// ocrHyphens joins words that a hyphen and a space cut. Whether the hyphen belongs to the
+// word (data- limite) or only to the line it once ended (cons- tituição), the rest of
+// the text tells.
 func (p *page) ocrHyphens() wikitext.Count {
 	e := edits{s: p.S}
 	s := p.S
+	var seen map[string]bool // words of the text; made when one asks
 	for i := 1; i < len(s); i++ {
 		n := strings.Index(s[i:], "- ")
 		if n < 0 {
@@ -186,10 +212,10 @@ func (p *page) ocrHyphens() wikitext.Count {
 			continue
 		}
 		start, end := i, i+2
-		for start > 0 && isWordByte(s[start-1]) {
+		for start > 0 && i-start < maxWord && isWordByte(s[start-1]) {
 			start--
 		}
-		for end < len(s) && isWordByte(s[end]) {
+		for end < len(s) && end-i < maxWord && isWordByte(s[end]) {
 			end++
 		}
 		word, next := s[start:i], s[i+2:end]
@@ -199,8 +225,40 @@ func (p *page) ocrHyphens() wikitext.Count {
 		case enclitics[next]:
 			e.replace(i+1, i+2, "")
 		case utf8.RuneCountInString(next) >= 3:
-			e.replace(i, i+2, "")
+			if seen == nil {
+				seen = wordsOf(s)
+			}
+			a, b := strings.ToLower(word), strings.ToLower(next)
+			if !seen[a+b] && (seen[a+"-"+b] || seen[a] && seen[b]) {
+				e.replace(i+1, i+2, "")
+			} else {
+				e.replace(i, i+2, "")
+			}
 		}
 	}
 	return e.finish(p)
+}
+
+// maxWord bounds the words that ocrHyphens looks at, in bytes.
+const maxWord = 60
+
+// wordsOf returns the words of a text in lower case, also those with a hyphen inside;
+// not the pieces on either side of a hyphen and a space.
+func wordsOf(s string) map[string]bool {
+	words := map[string]bool{}
+	for i := 0; i < len(s); {
+		if !isWordByte(s[i]) {
+			i++
+			continue
+		}
+		j := i
+		for j < len(s) && (isWordByte(s[j]) || s[j] == '-' && j+1 < len(s) && isWordByte(s[j+1])) {
+			j++
+		}
+		if j-i <= maxWord && !strings.HasPrefix(s[j:], "- ") && !(i >= 2 && s[i-2:i] == "- " && (i < 3 || isWordByte(s[i-3]))) {
+			words[strings.ToLower(s[i:j])] = true
+		}
+		i = j
+	}
+	return words
 }

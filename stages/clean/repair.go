@@ -243,7 +243,7 @@ func (p *page) spaceBeforePunctuation() wikitext.Count {
 		switch s[j] {
 		case ',', '.', ';', ':', '!', '?':
 			// Not " ..." nor " .5" nor " :)": what follows must end the mark.
-			if before != '\n' && before != ' ' && (j+1 == len(s) || s[j+1] == ' ' || s[j+1] == '\n') && strings.IndexByte("([,.;:!?-*", before) < 0 {
+			if before != '\n' && before != ' ' && (j+1 == len(s) || s[j+1] == ' ' || s[j+1] == '\n') && strings.IndexByte("([,.;:!?-*", before) < 0 && !strings.HasPrefix(s[j:], ". .") {
 				e.replace(i, j, "")
 			}
 		case ')':

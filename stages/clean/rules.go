@@ -49,11 +49,12 @@ var rules = []rule{
 	{name: "stray-markup", wiki: true, apply: (*page).strayMarkup, doc: "brackets and braces of wikitext that were left over, [[ ]] {{ }} {| |}, are removed"},
 
 	{name: "mojibake-utf8", apply: (*page).mojibakeUTF8, doc: "UTF-8 that was read as Latin-1 or windows-1252 is put right (Ã§Ã£o → ção)"},
+	{name: "c1-controls", apply: (*page).c1Controls, doc: "control characters U+0080…U+009F become the characters that windows-1252 has there: quotes, dashes, …"},
 	{name: "mojibake-latin2", apply: (*page).mojibakeLatin2, doc: "Latin-1 that was read as Latin-2 is put right (çăo → ção), in texts that show it at least three times"},
 	{name: "invisible", form: true, apply: (*page).invisible, doc: "soft hyphens, zero-width spaces, byte order marks, direction marks and control characters are removed"},
 	{name: "spaces", form: true, apply: (*page).spaces, doc: "tabs and all spaces of Unicode become the plain space, all line ends a newline"},
 	{name: "nfc", form: true, apply: (*page).nfc, doc: "composed characters (Unicode NFC)"},
-	{name: "ocr-hyphens", apply: (*page).ocrHyphens, doc: "words cut by a hyphen and a space are joined (cons- tituição)"},
+	{name: "ocr-hyphens", apply: (*page).ocrHyphens, doc: "words cut by a hyphen and a space are joined (cons- tituição), with the hyphen where the rest of the text says that it is theirs (data- limite)"},
 	{name: "glued-years", apply: (*page).gluedYears, doc: "a year glued to the preposition before it is set apart (de2010)"},
 	{name: "space-before-punctuation", apply: (*page).spaceBeforePunctuation, doc: "a space before , . ; : ! ? ) or after ( is removed"},
 	{name: "double-spaces", form: true, apply: (*page).doubleSpaces, doc: "several spaces become one; those at the ends of a line go"},
