@@ -33,8 +33,8 @@ type NGrams struct {
 	entries  int
 }
 
-// NewNGrams counts n-grams of so many words in at most capacity counts.
-func NewNGrams(order, capacity int) *NGrams {
+// newNGrams counts n-grams of so many words in at most capacity counts.
+func newNGrams(order, capacity int) *NGrams {
 	return &NGrams{Order: order, Capacity: capacity, Counts: []map[string]int64{}}
 }
 

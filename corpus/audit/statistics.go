@@ -38,7 +38,7 @@ type Statistics struct {
 func New(seed uint64, orders []int, capacity int) *Statistics {
 	s := &Statistics{Sources: map[string]*Source{}, Kept: map[string][]corpus.Sample{}, seed: seed, fields: map[string]struct{}{}}
 	for _, n := range orders {
-		s.NGrams = append(s.NGrams, NewNGrams(n, capacity))
+		s.NGrams = append(s.NGrams, newNGrams(n, capacity))
 	}
 	return s
 }
@@ -116,7 +116,7 @@ func (s *Statistics) scoreLines(src *Source, d *corpus.Document) {
 			return
 		}
 		s.Lines = append(s.Lines, Worst{score, hashOf(line), d.ID, d.Source, reasons, corpus.Excerpt(line, 300)})
-		if len(s.Lines) >= 4*WorstLines {
+		if len(s.Lines) >= 4*maxLines {
 			s.Lines = worstLines(s.Lines)
 			floor = s.floor()
 		}
@@ -126,10 +126,10 @@ func (s *Statistics) scoreLines(src *Source, d *corpus.Document) {
 
 // floor is the score under which a line is not among the worst any more.
 func (s *Statistics) floor() int64 {
-	if len(s.Lines) < WorstLines {
+	if len(s.Lines) < maxLines {
 		return 0
 	}
-	return s.Lines[WorstLines-1].Score
+	return s.Lines[maxLines-1].Score
 }
 
 func (s *Statistics) scoreDocument(src *Source, d *corpus.Document) {

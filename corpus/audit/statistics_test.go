@@ -130,7 +130,7 @@ func TestWorstLinesAreDistinct(t *testing.T) {
 			t.Fatalf("%q is of document %s, want the first that has it", w.Text, w.ID)
 		}
 	}
-	if len(s.Lines) != WorstLines || s.Sources["x"].Flagged != 3*1600 {
+	if len(s.Lines) != maxLines || s.Sources["x"].Flagged != 3*1600 {
 		t.Fatalf("%d lines listed, %d flagged", len(s.Lines), s.Sources["x"].Flagged)
 	}
 }

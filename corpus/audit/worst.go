@@ -6,16 +6,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	"github.com/ptbr-slm/pipeline/corpus"
 )
 
-// How many of the worst lines and documents, and of documents kept to be read, a
-// report lists.
+// How many of the worst lines and documents are listed.
 const (
-	WorstLines     = 200
-	WorstDocuments = 50
-	KeptPerSource  = corpus.SamplesPerRule
+	maxLines     = 200
+	maxDocuments = 50
 )
 
 // Worst is a line or document with a bad score.
@@ -46,7 +42,7 @@ func worstLines(w []Worst) []Worst {
 			strings.Compare(a.Source, b.Source), strings.Compare(a.ID, b.ID))
 	})
 	w = slices.CompactFunc(w, func(a, b Worst) bool { return a.Hash == b.Hash && a.Text == b.Text })
-	return w[:min(len(w), WorstLines)]
+	return w[:min(len(w), maxLines)]
 }
 
 // worstDocuments orders documents from the lowest score and keeps the first few.
@@ -55,7 +51,7 @@ func worstDocuments(w []Worst) []Worst {
 		return cmp.Or(cmp.Compare(a.Score, b.Score), cmp.Compare(a.Hash, b.Hash),
 			strings.Compare(a.Source, b.Source), strings.Compare(a.ID, b.ID))
 	})
-	return w[:min(len(w), WorstDocuments)]
+	return w[:min(len(w), maxDocuments)]
 }
 
 func names(all []string, mask uint16) (r []string) {

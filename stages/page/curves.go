@@ -23,13 +23,10 @@ type Line struct {
 // LineStyle says how a curve is drawn.
 type LineStyle int
 
-// Plain is a solid line, Faint one in the background, Dotted marks each point, Dashed
-// is for levels to compare with.
+// Plain is a line, Dotted marks each of its points too.
 const (
 	Plain LineStyle = iota
-	Faint
 	Dotted
-	Dashed
 )
 
 // maxPoints is how many points a curve draws: more cannot be told apart.
@@ -77,14 +74,7 @@ func (c Curves) html() (template.HTML, error) {
 		}
 	}
 	for i, l := range lines {
-		class := fmt.Sprintf("line s%d", i%5)
-		switch l.Style {
-		case Faint:
-			class += " faint"
-		case Dashed:
-			class += " dash"
-		}
-		fmt.Fprintf(&s, `<polyline class="%s" points="`, class)
+		fmt.Fprintf(&s, `<polyline class="line s%d" points="`, i%5)
 		stride := (len(l.X) + maxPoints - 1) / maxPoints
 		for j := range l.X {
 			if j%max(stride, 1) == 0 || j == len(l.X)-1 {
@@ -107,11 +97,7 @@ func (c Curves) html() (template.HTML, error) {
 			break
 		}
 		ly := float64(top + 10 + 16*i)
-		class := fmt.Sprintf("line s%d", i%5)
-		if l.Style == Dashed {
-			class += " dash"
-		}
-		fmt.Fprintf(&s, `<line class="%s" x1="%d" x2="%d" y1="%s" y2="%s"/>`, class, width-right-26, width-right-4, fixed(ly-4, 1), fixed(ly-4, 1))
+		fmt.Fprintf(&s, `<line class="line s%d" x1="%d" x2="%d" y1="%s" y2="%s"/>`, i%5, width-right-26, width-right-4, fixed(ly-4, 1), fixed(ly-4, 1))
 		label(&s, width-right-32, ly, "end", l.Name)
 	}
 	s.WriteString("</svg></figure>")
