@@ -121,6 +121,10 @@ func (t *Task) InputDir(port string) (string, error) {
 			name = fmt.Sprintf("%05d", i)
 		}
 		p := filepath.Join(dir, filepath.FromSlash(name))
+		// Outputs of several stages may bear one name: later ones get a directory each.
+		if _, err := os.Lstat(p); err == nil {
+			p = filepath.Join(dir, fmt.Sprintf("%05d", i), filepath.FromSlash(name))
+		}
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			return "", err
 		}
