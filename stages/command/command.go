@@ -1,0 +1,193 @@
+// Package command is the stage kind command: a shell command as a stage.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ptbr-slm/pipeline/dag/stage"
+)
+
+// Config is the `with:` of a command stage.
+type Config struct {
+	Run  string            `json:"run" jsonschema_description:"what /bin/sh runs; {in.in}, {in.scripts} and {out.out} are directories, {file} the one file of a part, {part} its name"`
+	Each bool              `json:"each" jsonschema_description:"a part for each file of the port in, not one for all"`
+	Env  map[string]string `json:"env" jsonschema_description:"environment variables; there are no others but PATH, LANG, HOME and TMPDIR"`
+}
+
+// Kind is command.
+var Kind = stage.Kind{
+	Name:    "command",
+	Version: 1,
+	Doc:     "runs a shell command over files",
+	In: []stage.Port{
+		{Name: "in", Doc: "files for the command", Type: stage.Any, Many: true, Optional: true, Names: true},
+		{Name: "scripts", Doc: "programs that the command runs, so that they enter the key", Type: stage.Any, Many: true, Optional: true, Names: true},
+	},
+	Out:    []stage.Port{{Name: "out", Doc: "the files that the command leaves in {out.out}", Type: stage.Any}},
+	Config: Config{Env: map[string]string{}},
+	New:    stage.Build(New),
+}
+
+// Command is a configured command stage.
+type Command struct{ c Config }
+
+// place is a placeholder. Braces after a $ are the shell's.
+var place = regexp.MustCompile(`\$?\{(in|out|scripts|part|file)(\.[\w-]*)?\}`)
+
+var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// New checks the command's placeholders and environment.
+func New(c Config) (stage.Stage, error) {
+	var errs []error
+	if strings.TrimSpace(c.Run) == "" {
+		errs = append(errs, errors.New("run is empty: say what to run"))
+	}
+	for _, p := range placeholders(c.Run) {
+		switch p {
+		case "{in}", "{in.in}", "{scripts}", "{in.scripts}", "{out}", "{out.out}", "{part}":
+		case "{file}":
+			if !c.Each {
+				errs = append(errs, errors.New("run has {file}, the one file of a part, without each: true"))
+			}
+		default:
+			errs = append(errs, fmt.Errorf("run has %s, which means nothing; there are {in.in}, {in.scripts}, {out.out}, {part} and, with each: true, {file}", p))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		if !variable.MatchString(k) {
+			errs = append(errs, fmt.Errorf("env.%s is no name for a variable: letters, figures and _ make one", k))
+		}
+		if strings.ContainsRune(c.Env[k], 0) {
+			errs = append(errs, fmt.Errorf("env.%s holds a zero byte", k))
+		}
+	}
+	return &Command{c}, errors.Join(errs...)
+}
+
+// placeholders lists those of a command, each once, in order.
+func placeholders(run string) (p []string) {
+	for _, s := range place.FindAllString(run, -1) {
+		if !strings.HasPrefix(s, "$") && !slices.Contains(p, s) {
+			p = append(p, s)
+		}
+	}
+	return p
+}
+
+// Split makes one part, or one of each file.
+func (c *Command) Split(in stage.Inputs) ([]stage.Part, error) {
+	for _, p := range placeholders(c.c.Run) {
+		if (p == "{scripts}" || p == "{in.scripts}") && len(in["scripts"]) == 0 {
+			return nil, fmt.Errorf("run has %s, but nothing is wired to the port scripts", p)
+		}
+		if (p == "{in}" || p == "{in.in}") && len(in["in"]) == 0 {
+			return nil, fmt.Errorf("run has %s, but nothing is wired to the port in", p)
+		}
+	}
+	if !c.c.Each {
+		return []stage.Part{{Name: "all"}}, nil
+	}
+	if len(in["in"]) == 0 {
+		return nil, errors.New("each: true makes a part for each file of the port in, but there are none")
+	}
+	var parts []stage.Part
+	taken := map[string]bool{}
+	for i, f := range in["in"] {
+		name := f.Name
+		if taken[name] {
+			name = fmt.Sprintf("%s~%d", name, i)
+		}
+		taken[name] = true
+		parts = append(parts, stage.Part{Name: name, Files: map[string][]int{"in": {i}}})
+	}
+	return parts, nil
+}
+
+// Run runs the command in a directory of its own, which holds in, scripts, out and tmp.
+// It sees these by relative paths, so that where they are cannot enter what it writes.
+func (c *Command) Run(ctx context.Context, t stage.Task) error {
+	partial, err := t.Partial()
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(filepath.Join(partial, "command"))
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil { // of an earlier attempt
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
+		return err
+	}
+	for _, port := range []string{"in", "scripts"} {
+		if err := link(t.InputDir, port, dir); err != nil {
+			return err
+		}
+	}
+	if err := link(t.OutputDir, "out", dir); err != nil {
+		return err
+	}
+	values := map[string]string{"{in}": "in", "{in.in}": "in", "{scripts}": "scripts", "{in.scripts}": "scripts", "{out}": "out", "{out.out}": "out", "{part}": "all"}
+	if c.c.Each {
+		f := t.Inputs("in")[0]
+		name := f.Name
+		if name == "" {
+			name = "00000"
+		}
+		values["{file}"] = quote("in/" + name)
+		values["{part}"] = quote(path.Base(name))
+	}
+	script := place.ReplaceAllStringFunc(c.c.Run, func(s string) string {
+		if v, ok := values[s]; ok {
+			return v
+		}
+		return s
+	})
+	err = run(ctx, script, dir, c.environment(dir), t.Logf)
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
+	return err
+}
+
+func link(of func(port string) (string, error), port, dir string) error {
+	target, err := of(port)
+	if err != nil {
+		return err
+	}
+	if target, err = filepath.Abs(target); err != nil {
+		return err
+	}
+	return os.Symlink(target, filepath.Join(dir, port))
+}
+
+// environment is what config lists over the little that programs cannot do without.
+func (c *Command) environment(dir string) []string {
+	env := map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": dir, "TMPDIR": filepath.Join(dir, "tmp")}
+	maps.Copy(env, c.c.Env)
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	return list
+}
+
+var plain = regexp.MustCompile(`^[A-Za-z0-9._/+@%=:,-]+$`)
+
+// quote makes one word of s for the shell.
+func quote(s string) string {
+	if plain.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
