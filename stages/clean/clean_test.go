@@ -197,6 +197,9 @@ func FuzzClean(f *testing.F) {
 		if !utf8.ValidString(d.Text) || !norm.NFC.IsNormalString(d.Text) || strings.ContainsAny(d.Text, "\x01\x02\x03\x04\x05\r\t\u00a0") || strings.Contains(d.Text, "\n\n\n") {
 			t.Errorf("%q became %q", s, d.Text)
 		}
+		if again, _ := mustClean(t, cfg, d.Text, false); !wiki && again != d.Text {
+			t.Errorf("%q became %q, and that %q", s, d.Text, again)
+		}
 	})
 }
 

@@ -51,8 +51,21 @@ func latinByte(r rune) (byte, bool) {
 // closing is what may well follow MANHÃ, and would make a letter of its Ã.
 const closing = "»”’–—…“‘›•™\u00a0"
 
-// mojibakeUTF8 looks for Â, Ã and â before what continues a UTF-8 sequence.
-func (p *page) mojibakeUTF8() wikitext.Count {
+// mojibakeUTF8 looks for Â, Ã and â before what continues a UTF-8 sequence; again and again,
+// for text that was misread as often. (Each misreading doubles what it touches, so that
+// there cannot be many.)
+func (p *page) mojibakeUTF8() (c wikitext.Count) {
+	for {
+		n := p.readAsUTF8()
+		if n.Matches == 0 {
+			return c
+		}
+		c.Matches += n.Matches
+		c.Bytes += n.Bytes
+	}
+}
+
+func (p *page) readAsUTF8() wikitext.Count {
 	e := edits{s: p.S}
 	s := p.S
 	for i := 0; i < len(s); {
@@ -220,11 +233,11 @@ func (p *page) ocrHyphens() wikitext.Count {
 		}
 		word, next := s[start:i], s[i+2:end]
 		switch {
-		case coordination[next] || prefixes[strings.ToLower(word)] || len(word) < 2:
+		case coordination[next] || prefixes[strings.ToLower(word)] || len(word) < 2: // a list, a prefix, a bullet
 		case start > 0 && s[start-1] == '-': // guarda- roupa- etc.: a list of hyphens, not a cut
 		case enclitics[next]:
 			e.replace(i+1, i+2, "")
-		case utf8.RuneCountInString(next) >= 3:
+		case utf8.RuneCountInString(next) >= 3, len(next) >= 2 && strings.HasPrefix(s[end:], "- "): // cons- ti- tuição
 			if seen == nil {
 				seen = wordsOf(s)
 			}

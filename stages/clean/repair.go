@@ -236,8 +236,12 @@ func (p *page) spaceBeforePunctuation() wikitext.Count {
 		for j < len(s) && s[j] == ' ' {
 			j++
 		}
-		if j == len(s) || i == 0 {
+		if j == len(s) {
 			break
+		}
+		if i == 0 {
+			i = j - 1
+			continue
 		}
 		before := s[i-1]
 		switch s[j] {

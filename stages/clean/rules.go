@@ -54,10 +54,10 @@ var rules = []rule{
 	{name: "invisible", form: true, apply: (*page).invisible, doc: "soft hyphens, zero-width spaces, byte order marks, direction marks and control characters are removed"},
 	{name: "spaces", form: true, apply: (*page).spaces, doc: "tabs and all spaces of Unicode become the plain space, all line ends a newline"},
 	{name: "nfc", form: true, apply: (*page).nfc, doc: "composed characters (Unicode NFC)"},
+	{name: "double-spaces", form: true, apply: (*page).doubleSpaces, doc: "several spaces become one; those at the ends of a line go"},
 	{name: "ocr-hyphens", apply: (*page).ocrHyphens, doc: "words cut by a hyphen and a space are joined (cons- tituição), with the hyphen where the rest of the text says that it is theirs (data- limite)"},
 	{name: "glued-years", apply: (*page).gluedYears, doc: "a year glued to the preposition before it is set apart (de2010)"},
 	{name: "space-before-punctuation", apply: (*page).spaceBeforePunctuation, doc: "a space before , . ; : ! ? ) or after ( is removed"},
-	{name: "double-spaces", form: true, apply: (*page).doubleSpaces, doc: "several spaces become one; those at the ends of a line go"},
 	{name: "blank-lines", form: true, apply: (*page).blankLines, doc: "at most two newlines follow each other; none begin or end a text"},
 }
 
