@@ -47,10 +47,10 @@ func TestJaccard(t *testing.T) {
 // Pairs of sets with a known similarity share a band as often as the formula says.
 func TestBandsFollowTheFormula(t *testing.T) {
 	h := NewHasher(14, 8, 1)
-	for _, c := range []struct{ common, own int }{{800, 100}, {600, 200}, {500, 250}} {
+	for _, c := range []struct{ common, own int }{{400, 50}, {300, 100}, {250, 125}} {
 		s := float64(c.common) / float64(c.common+2*c.own)
 		want := 1 - math.Pow(1-math.Pow(s, 8), 14)
-		const pairs = 400
+		const pairs = 200
 		hits := 0
 		for p := range uint64(pairs) {
 			var a, b []uint64
@@ -68,7 +68,7 @@ func TestBandsFollowTheFormula(t *testing.T) {
 			}
 		}
 		got := float64(hits) / pairs
-		// Four standard deviations of the share of 400 pairs.
+		// Four standard deviations of the share of 200 pairs.
 		if d := math.Abs(got - want); d > 4*math.Sqrt(want*(1-want)/pairs) {
 			t.Errorf("similarity %.2f: %.3f share a band, want %.3f", s, got, want)
 		}

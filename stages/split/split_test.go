@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestShare(t *testing.T) {
-	const n = 20_000
+	const n = 8_000
 	in := stagetest.Shard(t, documents(n)...)
 	for _, percent := range []float64{0, 0.5, 5, 50, 100} {
 		r, err := stagetest.Try(t, Kind, Config{ValPercent: percent}, map[string][]stagetest.Input{"docs": {in}}, 1, false)
