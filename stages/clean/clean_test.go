@@ -191,13 +191,17 @@ func FuzzClean(f *testing.F) {
 		if wiki {
 			d.Meta = map[string]any{"format": "wikitext"}
 		}
-		if err := c.Clean(&d, corpus.NewReport("clean"), 1); err != nil {
+		report := corpus.NewReport("clean")
+		if err := c.Clean(&d, report, 1); err != nil {
 			t.Fatal(err)
 		}
 		if !utf8.ValidString(d.Text) || !norm.NFC.IsNormalString(d.Text) || strings.ContainsAny(d.Text, "\x01\x02\x03\x04\x05\r\t\u00a0") || strings.Contains(d.Text, "\n\n\n") {
 			t.Errorf("%q became %q", s, d.Text)
 		}
-		if again, _ := mustClean(t, cfg, d.Text, false); !wiki && again != d.Text {
+		if wiki || report.Rules["invisible"][""].Matches > 0 {
+			return // text may show what else it has only when those are gone
+		}
+		if again, _ := mustClean(t, cfg, d.Text, false); again != d.Text {
 			t.Errorf("%q became %q, and that %q", s, d.Text, again)
 		}
 	})
