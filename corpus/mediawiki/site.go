@@ -12,7 +12,6 @@ import (
 
 // Site is what the head of a dump says of its wiki.
 type Site struct {
-	Name   string // "Wikipédia"
 	DBName string // "ptwiki"; "" when the dump does not say
 	Base   string // URL of the main page
 
@@ -24,9 +23,7 @@ type Site struct {
 const (
 	NSMedia    = -2
 	NSMain     = 0
-	NSUser     = 2
 	NSFile     = 6
-	NSTemplate = 10
 	NSCategory = 14
 )
 
@@ -136,7 +133,6 @@ func readHead(r io.ReaderAt, size int64) (*Site, *Damage, error) {
 		return s, nil, nil
 	}
 	var info struct {
-		Name       string `xml:"sitename"`
 		DBName     string `xml:"dbname"`
 		Base       string `xml:"base"`
 		Namespaces []struct {
@@ -147,7 +143,7 @@ func readHead(r io.ReaderAt, size int64) (*Site, *Damage, error) {
 	if err := xml.Unmarshal(head[start:], &info); err != nil {
 		return s, &Damage{Kind: MalformedPage, Where: "the head of the file", Err: fmt.Errorf("malformed siteinfo: %w", err)}, nil
 	}
-	s.Name, s.DBName, s.Base = info.Name, info.DBName, info.Base
+	s.DBName, s.Base = info.DBName, info.Base
 	s.namespaces = map[string]int{}
 	for _, n := range info.Namespaces {
 		if n.Name != "" {

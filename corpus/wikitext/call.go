@@ -198,7 +198,7 @@ func parseCall(s string) *Call {
 		n, eq := argEnd(s)
 		raw := s[:n]
 		if first {
-			c.Name = unescape(strings.TrimSpace(WithoutGaps(raw)))
+			c.Name = unescape(strings.TrimSpace(withoutGaps(raw)))
 		} else {
 			a := Arg{raw: unescape(raw)}
 			if eq >= 0 {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Evaluate computes an expression of {{#expr:}}: + - * / div mod ^ round, comparisons,
+// evaluate computes an expression of {{#expr:}}: + - * / div mod ^ round, comparisons,
 // and, or, not, parentheses and the functions of one argument. Truth is 1 and 0.
 // (https://www.mediawiki.org/wiki/Help:Extension:ParserFunctions##expr)
-func Evaluate(s string) (float64, error) {
+func evaluate(s string) (float64, error) {
 	if len(s) > 1000 {
 		return 0, errors.New("expression is longer than 1000 bytes")
 	}
@@ -29,8 +29,8 @@ func Evaluate(s string) (float64, error) {
 	return x, nil
 }
 
-// FormatNumber writes a result with at most 14 digits, as MediaWiki does.
-func FormatNumber(x float64) string {
+// formatNumber writes a result with at most 14 digits, as MediaWiki does.
+func formatNumber(x float64) string {
 	if x == 0 {
 		return "0"
 	}

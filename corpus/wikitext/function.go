@@ -32,7 +32,7 @@ func (t *Text) Function(c *Call) (e Expansion, ok bool) {
 	}
 	switch name {
 	case "#if":
-		return choose(strings.TrimSpace(WithoutGaps(first)) != "")
+		return choose(strings.TrimSpace(withoutGaps(first)) != "")
 	case "#ifeq":
 		if sameValue(first, arg(0)) {
 			return text(arg(1))
@@ -41,13 +41,13 @@ func (t *Text) Function(c *Call) (e Expansion, ok bool) {
 	case "#switch":
 		return text(switchCase(first, c.Args))
 	case "#expr":
-		x, err := Evaluate(WithoutGaps(first))
+		x, err := evaluate(withoutGaps(first))
 		if err != nil {
 			return Expansion{Cut: true, Why: "#expr"}, true
 		}
-		return text(FormatNumber(x))
+		return text(formatNumber(x))
 	case "#ifexpr":
-		x, err := Evaluate(WithoutGaps(first))
+		x, err := evaluate(withoutGaps(first))
 		return choose(err == nil && x != 0)
 	case "#iferror":
 		if strings.Contains(first, `class="error"`) {
@@ -129,12 +129,12 @@ func (t *Text) variable(c *Call) (Expansion, bool) {
 
 // sameValue compares as #ifeq does: as numbers if both are, else as text.
 func sameValue(a, b string) bool {
-	a, b = strings.TrimSpace(WithoutGaps(a)), strings.TrimSpace(WithoutGaps(b))
+	a, b = strings.TrimSpace(withoutGaps(a)), strings.TrimSpace(withoutGaps(b))
 	if a == b {
 		return true
 	}
-	x, errX := Evaluate(a)
-	y, errY := Evaluate(b)
+	x, errX := evaluate(a)
+	y, errY := evaluate(b)
 	return a != "" && b != "" && errX == nil && errY == nil && x == y && isNumber(a) && isNumber(b)
 }
 

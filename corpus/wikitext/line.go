@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Heading reads a line like == Title ==.
-func Heading(line string) (level int, title string, ok bool) {
+// heading reads a line like == Title ==.
+func heading(line string) (level int, title string, ok bool) {
 	if line == "" || line[0] != '=' {
 		return 0, "", false
 	}
@@ -39,7 +39,7 @@ func (t *Text) DropSections(names map[string]bool) (c Count) {
 	dropping, size := 0, 0
 	for line := range strings.Lines(t.S) {
 		if line[0] == '=' {
-			if level, title, ok := Heading(line); ok && (dropping == 0 || level <= dropping) {
+			if level, title, ok := heading(line); ok && (dropping == 0 || level <= dropping) {
 				if dropping > 0 {
 					c.add(size)
 				}
@@ -65,7 +65,7 @@ func (t *Text) DropSections(names map[string]bool) (c Count) {
 }
 
 func sectionKey(title string) string {
-	title = strings.ReplaceAll(WithoutGaps(title), "'''", "")
+	title = strings.ReplaceAll(withoutGaps(title), "'''", "")
 	title = strings.ReplaceAll(title, "''", "")
 	return strings.ToLower(strings.Trim(title, " \t:"))
 }
@@ -80,9 +80,9 @@ func (t *Text) EmptySections() (c Count) {
 	text := false
 	var below [7]bool // a heading of that level, further down in this section, has text
 	for i := len(lines) - 1; i >= 0; i-- {
-		level, _, ok := Heading(lines[i])
+		level, _, ok := heading(lines[i])
 		if !ok {
-			text = text || !Blank(lines[i])
+			text = text || !blank(lines[i])
 			continue
 		}
 		full := text
@@ -112,7 +112,7 @@ func (t *Text) Headings() (c Count) {
 	var b strings.Builder
 	b.Grow(len(t.S) + 64)
 	for line := range strings.Lines(t.S) {
-		if _, title, ok := Heading(line); ok {
+		if _, title, ok := heading(line); ok {
 			c.add(len(line) - len(title))
 			b.WriteString("\n" + title + "\n\n")
 			continue
@@ -136,7 +136,7 @@ func (t *Text) Lists() (c Count) {
 			prefix++
 		}
 		if prefix == 0 {
-			if !Blank(line) || line == "\n" {
+			if !blank(line) || line == "\n" {
 				numbers = numbers[:0]
 			}
 			if strings.HasPrefix(line, "----") {
@@ -174,7 +174,7 @@ func (t *Text) Lists() (c Count) {
 			numbers = numbers[:min(len(numbers), depth)]
 		}
 		c.add(len(line) - len(out) - len(text))
-		if Blank(text) {
+		if blank(text) {
 			b.WriteString(t.Gap("") + text)
 			continue
 		}

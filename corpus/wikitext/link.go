@@ -84,7 +84,7 @@ func (t *Text) Links(render func(Link) (Expansion, bool)) (c Count) {
 
 func parseLink(inner string) (l Link, ok bool) {
 	target, text, piped := strings.Cut(inner, "|")
-	target = strings.TrimSpace(WithoutGaps(target))
+	target = strings.TrimSpace(withoutGaps(target))
 	if strings.ContainsAny(target, "[]{}<>\n") || target == "" && !piped {
 		return l, false
 	}

@@ -23,7 +23,7 @@ func (t *Text) wikiTables(rows bool) (c Count) {
 	flush := func() {
 		var row []string
 		for _, x := range cells {
-			if x = strings.Join(strings.Fields(WithoutGaps(x)), " "); x != "" {
+			if x = strings.Join(strings.Fields(withoutGaps(x)), " "); x != "" {
 				row = append(row, x)
 			}
 		}
@@ -52,7 +52,7 @@ func (t *Text) wikiTables(rows bool) (c Count) {
 			continue
 		}
 		if line[0] == '=' {
-			if _, _, heading := Heading(line); heading {
+			if _, _, ok := heading(line); ok {
 				depth = 0
 				end()
 				b.WriteString("\n" + line)

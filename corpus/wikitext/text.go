@@ -95,9 +95,9 @@ func (t *Text) Gap(cause string) string {
 	return string(markGap) + strconv.Itoa(n) + string(markEnd)
 }
 
-// GapAt reads the gap that begins at byte i of s, if there is one: what caused it, and
+// gapAt reads the gap that begins at byte i of s, if there is one: what caused it, and
 // how many bytes its mark has (0: none).
-func (t *Text) GapAt(s string, i int) (cause string, n int) {
+func (t *Text) gapAt(s string, i int) (cause string, n int) {
 	if i >= len(s) || s[i] != markGap {
 		return "", 0
 	}
@@ -126,7 +126,7 @@ func (t *Text) TrimRight(s string) (trimmed, cause string) {
 		if i < 0 || i+strings.IndexByte(s[i:], markEnd) != len(s)-1 { // the end of held text
 			return s, cause
 		}
-		if why, _ := t.GapAt(s, i); cause == "" {
+		if why, _ := t.gapAt(s, i); cause == "" {
 			cause = why
 		}
 		s = s[:i]
@@ -138,7 +138,7 @@ func (t *Text) TrimRight(s string) (trimmed, cause string) {
 func (t *Text) TrimLeft(s string) (trimmed, cause string) {
 	for {
 		s = strings.TrimLeft(s, " \t")
-		why, n := t.GapAt(s, 0)
+		why, n := t.gapAt(s, 0)
 		if n == 0 {
 			return s, cause
 		}
@@ -149,8 +149,8 @@ func (t *Text) TrimLeft(s string) (trimmed, cause string) {
 	}
 }
 
-// WithoutGaps returns s without the marks of gaps.
-func WithoutGaps(s string) string {
+// withoutGaps returns s without the marks of gaps.
+func withoutGaps(s string) string {
 	i := strings.IndexByte(s, markGap)
 	if i < 0 {
 		return s
@@ -177,8 +177,8 @@ func (t *Text) hold(s string) string {
 	return string(markHeld) + strconv.Itoa(len(t.held)-1) + string(markEnd)
 }
 
-// Blank says whether a line holds nothing but white space and gaps.
-func Blank(line string) bool {
+// blank says whether a line holds nothing but white space and gaps.
+func blank(line string) bool {
 	for i := 0; i < len(line); i++ {
 		switch line[i] {
 		case ' ', '\t', '\r', '\n':
@@ -206,8 +206,8 @@ func (t *Text) Plain() string {
 			switch {
 			case strings.IndexByte(line, markGap) < 0:
 				b.WriteString(line)
-			case !Blank(line):
-				b.WriteString(WithoutGaps(line))
+			case !blank(line):
+				b.WriteString(withoutGaps(line))
 			}
 		}
 		s = b.String()

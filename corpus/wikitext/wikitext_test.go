@@ -140,7 +140,7 @@ func TestGaps(t *testing.T) {
 	if trimmed, _ := x.TrimRight("a " + x.hold("b")); trimmed != "a "+x.hold("b")[:1]+"0\x02" {
 		t.Errorf("held text was trimmed: %q", trimmed)
 	}
-	if got := WithoutGaps(s); got != "de  , fim" {
+	if got := withoutGaps(s); got != "de  , fim" {
 		t.Errorf("%q", got)
 	}
 }
