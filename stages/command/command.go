@@ -40,8 +40,8 @@ var Kind = stage.Kind{
 // Command is a configured command stage.
 type Command struct{ c Config }
 
-// place is a placeholder. Braces after a $ are the shell's.
-var place = regexp.MustCompile(`\$?\{(in|out|scripts|part|file)(\.[\w-]*)?\}`)
+// holder is a placeholder. Braces after a $ are the shell's.
+var holder = regexp.MustCompile(`\$?\{(in|out|scripts|part|file)(\.[\w-]*)?\}`)
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -75,7 +75,7 @@ func New(c Config) (stage.Stage, error) {
 
 // placeholders lists those of a command, each once, in order.
 func placeholders(run string) (p []string) {
-	for _, s := range place.FindAllString(run, -1) {
+	for _, s := range holder.FindAllString(run, -1) {
 		if !strings.HasPrefix(s, "$") && !slices.Contains(p, s) {
 			p = append(p, s)
 		}
@@ -129,12 +129,26 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
 		return err
 	}
-	for _, port := range []string{"in", "scripts"} {
-		if err := link(t.InputDir, port, dir); err != nil {
+	for _, port := range []struct {
+		name string
+		mode os.FileMode
+	}{{"in", 0o644}, {"scripts", 0o755}} {
+		from, err := t.InputDir(port.name)
+		if err != nil {
 			return err
 		}
+		if err := place(from, filepath.Join(dir, port.name), port.mode); err != nil {
+			return fmt.Errorf("input %s: %w", port.name, err)
+		}
 	}
-	if err := link(t.OutputDir, "out", dir); err != nil {
+	out, err := t.OutputDir("out")
+	if err != nil {
+		return err
+	}
+	if out, err = filepath.Abs(out); err != nil {
+		return err
+	}
+	if err := os.Symlink(out, filepath.Join(dir, "out")); err != nil {
 		return err
 	}
 	values := map[string]string{"{in}": "in", "{in.in}": "in", "{scripts}": "scripts", "{in.scripts}": "scripts", "{out}": "out", "{out.out}": "out", "{part}": "all"}
@@ -147,7 +161,7 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 		values["{file}"] = quote("in/" + name)
 		values["{part}"] = quote(path.Base(name))
 	}
-	script := place.ReplaceAllStringFunc(c.c.Run, func(s string) string {
+	script := holder.ReplaceAllStringFunc(c.c.Run, func(s string) string {
 		if v, ok := values[s]; ok {
 			return v
 		}
@@ -158,17 +172,6 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 		err = os.RemoveAll(dir)
 	}
 	return err
-}
-
-func link(of func(port string) (string, error), port, dir string) error {
-	target, err := of(port)
-	if err != nil {
-		return err
-	}
-	if target, err = filepath.Abs(target); err != nil {
-		return err
-	}
-	return os.Symlink(target, filepath.Join(dir, port))
 }
 
 // environment is what config lists over the little that programs cannot do without.

@@ -75,6 +75,11 @@ func TestNamesThatComeTwice(t *testing.T) {
 	}
 }
 
+func TestInputsAreFiles(t *testing.T) {
+	stagetest.Run(t, Kind, config(`test -f {file}; test ! -L {file}; test ! -L scripts/s.sh; scripts/s.sh; echo y > {file}`, func(c *Config) { c.Each = true }),
+		map[string][]stagetest.Input{"in": {file("d/a.txt", "x")}, "scripts": {file("s.sh", "#!/bin/sh\ntrue\n")}})
+}
+
 // Nothing of the host's environment reaches a command, and no absolute path that
 // differs from run to run stands in what it is told.
 func TestEnvironment(t *testing.T) {
