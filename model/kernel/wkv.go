@@ -222,12 +222,12 @@ func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a,
 		}
 		exp(e3)
 		for i := range kr {
-			ci, e2 := cr[i]*e[i], f[i]
+			ci, e2 := T(cr[i]*e[i]), f[i]
 			gkr[i] = T(ci*(vr[i]-yr[i])) + T(e2*(T(al[i]*vr[i])+be[i]))
 			gvr[i] = ci + T(e2*al[i])
 			wr := w[i] + rho[i]
 			e1, e3 := split(wr >= sr[i], h[i])
-			e3 *= cr[i]
+			e3 = T(e3 * cr[i])
 			al[i] = T(e1*al[i]) + e3
 			be[i] = T(e1*be[i]) - T(e3*yr[i])
 			rho[i] = max(wr, sr[i])

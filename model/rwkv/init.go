@@ -16,7 +16,7 @@ func Init(c Config, seed uint64, threads int) *Params[float32] {
 	r := &source{rand.NewPCG(seed, 0x7277_6b76_2d34)}
 	d, layers := float64(c.Embd), float64(c.Layers)
 	for i := range p.Emb {
-		p.Emb[i] = float32((2*r.uniform() - 1) * 1e-4)
+		p.Emb[i] = float32((float64(2*r.uniform()) - 1) * 1e-4)
 	}
 	fill(p.LN0W, 1)
 	fill(p.LNOutW, 1)
@@ -32,7 +32,7 @@ func Init(c Config, seed uint64, threads int) *Params[float32] {
 		for i := range c.Embd {
 			x := float64(i) / d
 			b.Decay[i] = float32(-5 + float64(8*math.Pow(float64(i)/(d-1), 0.7+float64(1.3*up))))
-			b.First[i] = float32(math.Log(0.3) + 0.5*float64((i+1)%3-1))
+			b.First[i] = float32(math.Log(0.3) + float64(0.5*float64((i+1)%3-1)))
 			b.MixK[i] = float32(math.Pow(x, down))
 			b.MixV[i] = float32(math.Pow(x, down) + float64(0.3*up))
 			b.MixR[i] = float32(math.Pow(x, 0.5*down))

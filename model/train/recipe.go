@@ -73,6 +73,6 @@ func (r Recipe) rate(step int) float64 {
 		return r.Rate * float64(step+1) / float64(r.Warmup)
 	}
 	p := float64(step-r.Warmup) / float64(max(1, r.Steps-1-r.Warmup))
-	half := 0.5 * (1 - r.MinRatio)
+	half := float64(0.5 * (1 - r.MinRatio))
 	return r.Rate * (r.MinRatio + half + float64(half*math.Cos(math.Pi*p)))
 }
