@@ -87,16 +87,6 @@ func (m *Model) Shares(s string) []Share {
 	return out
 }
 
-// Of returns the share of one language.
-func (m *Model) Of(s, language string) float64 {
-	for _, x := range m.Shares(s) {
-		if x.Language == language {
-			return x.Share
-		}
-	}
-	return 0
-}
-
 // Detect returns the language that most of a text is in.
 func (m *Model) Detect(s string) string {
 	best := Share{Language: Unknown}
@@ -117,7 +107,7 @@ func (m *Model) judge(s string) (letters, language int) {
 		}
 	}
 	sum := make([]int64, len(m.Languages))
-	n := m.add(Normal(s), sum)
+	n := m.add(normalize(s), sum)
 	best := 0
 	for l := range sum {
 		if sum[l] < sum[best] {

@@ -68,7 +68,7 @@ type counter struct {
 
 func count(text string) counter {
 	c := counter{map[string]float64{}, map[string]float64{}, map[string]float64{}}
-	r := []rune(Normal(text))
+	r := []rune(normalize(text))
 	for i := range r {
 		for n := 1; n <= order && n <= i+1; n++ {
 			g, context := string(r[i+1-n:i+1]), string(r[i+1-n:i])
@@ -97,10 +97,10 @@ func (c counter) probability(g []rune, alphabet float64) float64 {
 	return (c.n[string(g)] + float64(kinds*lower)) / (all + kinds)
 }
 
-// Normal reduces a text to what the model sees: lower-case letters, and one space for
+// normalize reduces a text to what the model sees: lower-case letters, and one space for
 // each run of anything else. An apostrophe counts as a letter: it tells French and
 // Italian apart from the rest.
-func Normal(s string) string {
+func normalize(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 2)
 	b.WriteByte(' ')

@@ -51,13 +51,13 @@ func Shingles(words []string, n int) []uint64 {
 		for j := range len(w) {
 			h = (h ^ uint64(w[j])) * 1099511628211
 		}
-		hashes[i] = Mix(h)
+		hashes[i] = mix(h)
 	}
 	set := make([]uint64, 0, len(words)-n+1)
 	for i := 0; i+n <= len(words); i++ {
 		h := uint64(0)
 		for _, w := range hashes[i : i+n] {
-			h = Mix(h ^ w)
+			h = mix(h ^ w)
 		}
 		set = append(set, h)
 	}
@@ -99,7 +99,7 @@ func NewHasher(bands, rows int, seed uint64) *Hasher {
 	h := &Hasher{bands: bands, rows: rows, seeds: make([]uint64, bands*rows)}
 	for i := range h.seeds {
 		seed += 0x9e3779b97f4a7c15 // splitmix64
-		h.seeds[i] = Mix(seed)
+		h.seeds[i] = mix(seed)
 	}
 	return h
 }
@@ -115,7 +115,7 @@ func (h *Hasher) Bands(set []uint64) []uint64 {
 	}
 	for _, x := range set {
 		for i, s := range h.seeds {
-			if v := Mix(x ^ s); v < low[i] {
+			if v := mix(x ^ s); v < low[i] {
 				low[i] = v
 			}
 		}
@@ -124,15 +124,15 @@ func (h *Hasher) Bands(set []uint64) []uint64 {
 	for b := range bands {
 		x := uint64(b)
 		for _, v := range low[b*h.rows : (b+1)*h.rows] {
-			x = Mix(x ^ v)
+			x = mix(x ^ v)
 		}
 		bands[b] = x
 	}
 	return bands
 }
 
-// Mix is a permutation of 64 bits that looks random: the finaliser of splitmix64.
-func Mix(x uint64) uint64 {
+// mix is a permutation of 64 bits that looks random: the finaliser of splitmix64.
+func mix(x uint64) uint64 {
 	x ^= x >> 30
 	x *= 0xbf58476d1ce4e5b9
 	x ^= x >> 27

@@ -55,7 +55,7 @@ func TestBandsFollowTheFormula(t *testing.T) {
 		for p := range uint64(pairs) {
 			var a, b []uint64
 			for i := range c.common + 2*c.own {
-				x := Mix(p<<32 + uint64(i))
+				x := mix(p<<32 + uint64(i))
 				if i < c.common+c.own {
 					a = append(a, x)
 				}

@@ -19,8 +19,8 @@ const (
 	UTF8        = "utf-8"
 	Windows1252 = "windows-1252"
 	ISO88591    = "iso-8859-1"
-	UTF16LE     = "utf-16le" // only found, by its byte order mark
-	UTF16BE     = "utf-16be"
+	utf16LE     = "utf-16le" // only found, by its byte order mark
+	utf16BE     = "utf-16be"
 )
 
 // Invalid is a byte sequence that the encoding does not have.
@@ -40,14 +40,14 @@ func (e *Invalid) Error() string {
 // mark is removed, and decides when want is Auto.
 func Decode(b []byte, want string) (text, encoding string, invalid int64, first *Invalid) {
 	if want == Auto || want == "" {
-		want = Detect(b)
+		want = detect(b)
 	}
 	switch want {
 	case UTF8:
 		text, invalid, first = utf8Text(b)
-	case UTF16LE:
+	case utf16LE:
 		text, invalid, first = utf16Text(b[2:], binary.LittleEndian, want)
-	case UTF16BE:
+	case utf16BE:
 		text, invalid, first = utf16Text(b[2:], binary.BigEndian, want)
 	default:
 		text, invalid, first = byteText(b, want)
@@ -55,16 +55,16 @@ func Decode(b []byte, want string) (text, encoding string, invalid int64, first 
 	return text, want, invalid, first
 }
 
-// Detect names the encoding of b. Text that is valid UTF-8, or of whose bytes above
+// detect names the encoding of b. Text that is valid UTF-8, or of whose bytes above
 // 0x7f at least nine in ten stand in valid sequences, is UTF-8: what is wrong with it
 // is damage. Otherwise bytes that only windows-1252 uses (quotes, dashes, ellipses at
 // 0x80-0x9f) tell it from ISO-8859-1.
-func Detect(b []byte) string {
+func detect(b []byte) string {
 	switch {
 	case bytes.HasPrefix(b, []byte{0xff, 0xfe}):
-		return UTF16LE
+		return utf16LE
 	case bytes.HasPrefix(b, []byte{0xfe, 0xff}):
-		return UTF16BE
+		return utf16BE
 	}
 	var good, bad, c1 int
 	for i := 0; i < len(b); {
@@ -179,9 +179,9 @@ func utf16Text(b []byte, order binary.ByteOrder, encoding string) (string, int64
 	return out.String(), invalid, first
 }
 
-// Declared returns the encoding that an HTML page declares of itself, in the terms of
+// declared returns the encoding that an HTML page declares of itself, in the terms of
 // Decode, or Auto. As browsers do, it reads a claim of ISO-8859-1 as windows-1252.
-func Declared(page []byte) string {
+func declared(page []byte) string {
 	head := bytes.ToLower(page[:min(len(page), 4096)])
 	_, rest, ok := bytes.Cut(head, []byte("charset="))
 	if !ok {
@@ -204,12 +204,12 @@ func Declared(page []byte) string {
 // unless its bytes prove another.
 func DecodeHTML(b []byte, want string) (text, encoding string, invalid int64, first *Invalid) {
 	if want == Auto || want == "" {
-		want = Detect(b)
+		want = detect(b)
 		if want == ISO88591 {
 			want = Windows1252
 		}
 		// Bytes that are only half UTF-8 cannot say; bytes that are not at all can.
-		if d := Declared(b); d == Windows1252 && want == UTF8 && !utf8.Valid(b) {
+		if d := declared(b); d == Windows1252 && want == UTF8 && !utf8.Valid(b) {
 			want = d
 		}
 	}

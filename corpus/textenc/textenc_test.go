@@ -23,9 +23,9 @@ func TestDecode(t *testing.T) {
 		{"forced latin", "ã", ISO88591, "Ã£", ISO88591, 0, 0},
 		{"hole", "a\x81", Windows1252, "a\ufffd", Windows1252, 1, 1},
 		{"control", "a\x93", ISO88591, "a\ufffd", ISO88591, 1, 1},
-		{"utf-16le", "\xff\xfeo\x00\xe1\x00", Auto, "oá", UTF16LE, 0, 0},
-		{"utf-16be", "\xfe\xff\x00o\xd8\x3d\xde\x00", Auto, "o😀", UTF16BE, 0, 0},
-		{"utf-16 cut", "\xff\xfeo\x00\xe1", Auto, "o\ufffd", UTF16LE, 1, 4},
+		{"utf-16le", "\xff\xfeo\x00\xe1\x00", Auto, "oá", utf16LE, 0, 0},
+		{"utf-16be", "\xfe\xff\x00o\xd8\x3d\xde\x00", Auto, "o😀", utf16BE, 0, 0},
+		{"utf-16 cut", "\xff\xfeo\x00\xe1", Auto, "o\ufffd", utf16LE, 1, 4},
 		{"real U+FFFD", "a\ufffd", Auto, "a\ufffd", UTF8, 0, 0},
 	} {
 		text, enc, invalid, first := Decode([]byte(c.in), c.want)

@@ -30,7 +30,6 @@ const (
 // Counts says what was done.
 type Counts struct {
 	Joined  int64 // line breaks turned into spaces
-	Kept    int64 // line breaks kept, of those between two lines that are not empty
 	Hyphens int64 // words put together again, hyphen dropped
 }
 
@@ -70,7 +69,6 @@ func Text(s string, force bool) (string, Counts) {
 				out = append(out, text...)
 				continue
 			}
-			c.Kept++
 		}
 		if i > 0 {
 			out = append(out, '\n')
