@@ -299,7 +299,7 @@ func flatten(path string, b json.RawMessage, into map[string]json.RawMessage) {
 	var m map[string]json.RawMessage
 	var l []json.RawMessage
 	switch {
-	case json.Unmarshal(b, &m) == nil && len(m) > 0:
+	case json.Unmarshal(b, &m) == nil: // an empty one has no leaves
 		for k, v := range m {
 			p := k
 			if path != "" {
@@ -307,7 +307,7 @@ func flatten(path string, b json.RawMessage, into map[string]json.RawMessage) {
 			}
 			flatten(p, v, into)
 		}
-	case json.Unmarshal(b, &l) == nil && len(l) > 0:
+	case json.Unmarshal(b, &l) == nil:
 		for i, v := range l {
 			flatten(fmt.Sprintf("%s[%d]", path, i), v, into)
 		}

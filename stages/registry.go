@@ -4,9 +4,16 @@ package stages
 import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/stages/audit"
+	"github.com/ptbr-slm/pipeline/stages/clean"
+	"github.com/ptbr-slm/pipeline/stages/dedup"
+	"github.com/ptbr-slm/pipeline/stages/dedupindex"
+	"github.com/ptbr-slm/pipeline/stages/eval"
+	"github.com/ptbr-slm/pipeline/stages/filter"
+	"github.com/ptbr-slm/pipeline/stages/planaltoparse"
 	"github.com/ptbr-slm/pipeline/stages/split"
 	"github.com/ptbr-slm/pipeline/stages/textparse"
 	"github.com/ptbr-slm/pipeline/stages/tokenize"
+	"github.com/ptbr-slm/pipeline/stages/train"
 	"github.com/ptbr-slm/pipeline/stages/traintokenizer"
 	"github.com/ptbr-slm/pipeline/stages/wikiparse"
 )
@@ -15,10 +22,17 @@ import (
 func Kinds() []stage.Kind {
 	return []stage.Kind{
 		wikiparse.Kind,
+		planaltoparse.Kind,
 		textparse.Kind,
+		clean.Kind,
+		filter.Kind,
+		dedupindex.Kind,
+		dedup.Kind,
 		split.Kind,
 		audit.Kind,
 		traintokenizer.Kind,
 		tokenize.Kind,
+		train.Kind,
+		eval.Kind,
 	}
 }

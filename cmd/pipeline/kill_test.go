@@ -72,17 +72,26 @@ func smallSandbox(t *testing.T) *sandbox {
 	return s
 }
 
-// smallTexts makes documents of Portuguese sentences, n of them, no two alike.
+// smallTexts makes n documents of sentences in made-up words, no two documents alike.
 func smallTexts(n int) string {
-	who := []string{"A menina", "O professor", "Minha avó", "O governo", "A cidade", "Um pescador", "A juíza"}
-	did := []string{"comprou pão na padaria da esquina", "leu o jornal de ontem", "viajou para o interior de Minas", "esperou a chuva passar", "escreveu uma longa carta ao irmão"}
-	why := []string{"porque fazia calor", "antes do almoço", "sem dizer nada a ninguém", "como sempre fez", "e depois voltou para casa"}
+	syllables := strings.Fields("ca sa me ni no do lu ra vi to pe ra go mi la que ção dor ma ri bo tu gá fé")
 	var b strings.Builder
 	for i := range n {
+		x := uint64(i + 1)
+		next := func(below int) int {
+			x = x*6364136223846793005 + 1442695040888963407
+			return int((x >> 33) % uint64(below))
+		}
 		fmt.Fprintf(&b, `{"id": "texto-%02d", "title": "Texto %d", "text": "`, i, i)
-		for j := range 60 {
-			k := i*67 + j*(i+3)
-			fmt.Fprintf(&b, "%s %s %s no dia %d. ", who[k%len(who)], did[(k/3)%len(did)], why[(k/7)%len(why)], k%31+1)
+		for range 40 {
+			for w := range 6 + next(9) {
+				word := ""
+				for range 1 + next(4) {
+					word += syllables[next(len(syllables))]
+				}
+				b.WriteString([]string{word, " " + word, " de " + word, " que " + word, " " + word}[min(w, 1)*(1+next(4))])
+			}
+			b.WriteString(". ")
 		}
 		b.WriteString("\"}\n")
 	}
@@ -242,23 +251,28 @@ func TestNoWorkerOutlivesItsCoordinator(t *testing.T) {
 	}
 	w := watch(t, s.dir)
 	defer w.close()
-	var workers []int
-	for len(workers) == 0 && w.next() {
-		if c := childOf(cmd.Process.Pid); c != 0 {
-			workers = append(workers, c)
-		}
+	done := make(chan struct{})
+	go func() {
+		cmd.Wait()
+		w.stop()
+		close(done)
+	}()
+	worker := 0
+	for worker == 0 && w.next() {
+		worker = childOf(cmd.Process.Pid)
+	}
+	if worker == 0 {
+		t.Fatalf("the run ended without a worker, exit code %d", cmd.ProcessState.ExitCode())
 	}
 	cmd.Process.Kill()
-	cmd.Wait()
-	for _, pid := range workers {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			continue // it is gone
-		}
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(fds, 5000); n == 0 || err != nil {
-			t.Errorf("worker %d is still there 5 s after its coordinator was killed", pid)
-		}
-		unix.Close(fd)
+	<-done
+	fd, err := unix.PidfdOpen(worker, 0)
+	if err != nil {
+		return // it is gone
+	}
+	defer unix.Close(fd)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 5000); n == 0 || err != nil {
+		t.Errorf("worker %d is still there 5 s after its coordinator was killed", worker)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/dag"
@@ -96,7 +97,10 @@ func printPlan(w io.Writer, plan *dag.Plan) {
 		t.row(s.Name, s.Kind, planWord(s.State), fmt.Sprint(s.Cached), run, estimate, why)
 	}
 	t.print(w)
+	open := slices.ContainsFunc(plan.Stages, func(s dag.PlanStage) bool { return s.State != dag.PlanCached })
 	switch {
+	case plan.Run == 0 && open:
+		fmt.Fprintf(w, "\nhow many parts will run shows when the sources are here; %s cached\n", parts(plan.Cached))
 	case plan.Run == 0:
 		fmt.Fprintf(w, "\nnothing to run: all %s are cached\n", parts(plan.Cached))
 	case plan.Seconds >= 0:

@@ -24,16 +24,20 @@ const barSteps = 1000
 
 // screen shows how a run goes: on a terminal a bar for each stage that runs, with the
 // finished ones as lines above; elsewhere plain lines.
+//
+// The bars draw themselves in goroutines of their own and ask for their words while they
+// do. So no lock is held while a bar is told anything, or both would wait for ever.
 type screen struct {
 	out    io.Writer
 	ledger *artifacts.Ledger
 	jobs   int
 	bars   *mpb.Progress // nil: plain lines
 
-	mu     sync.Mutex
-	stages map[string]*shownStage
-	rates  map[string]rate
 	said   time.Time // of the last line about sources
+	stages map[string]*shownStage
+
+	mu    sync.Mutex // guards what bars read: rates, and each stage's status and metrics
+	rates map[string]rate
 }
 
 type rate struct{ perByte, least float64 }
@@ -57,8 +61,6 @@ func newScreen(out *os.File, l *artifacts.Ledger, jobs int) *screen {
 
 // source shows how a source is fetched or hashed.
 func (s *screen) source(e source.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := time.Now()
 	if s.said.IsZero() {
 		s.said = now // nothing to say about what is over in a moment
@@ -75,14 +77,14 @@ func (s *screen) source(e source.Event) {
 
 // Stage implements dag.Observer.
 func (s *screen) Stage(st dag.StageStatus) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	v := s.stages[st.Name]
 	if v == nil {
 		v = &shownStage{}
 		s.stages[st.Name] = v
 	}
+	s.mu.Lock()
 	v.StageStatus = st
+	s.mu.Unlock()
 	switch st.State {
 	case "waiting", "unfinished":
 		return
@@ -132,15 +134,13 @@ func (s *screen) lastLine(v *shownStage) string {
 func (s *screen) newBar(v *shownStage) *mpb.Bar {
 	return s.bars.New(barSteps, mpb.BarStyle().Lbound("").Filler("━").Tip("━").Padding("─").Rbound(""),
 		mpb.PrependDecorators(decor.Name(v.Name, decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.words(v)
-		})))
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return s.words(v) })))
 }
 
 // words says where a running stage stands: parts, rate, time left.
 func (s *screen) words(v *shownStage) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	parts := fmt.Sprint(v.Parts)
 	if v.Open {
 		parts += "+"
@@ -236,12 +236,10 @@ func (s *screen) close() {
 	if s.bars == nil {
 		return
 	}
-	s.mu.Lock()
 	for _, v := range s.stages {
 		if v.bar != nil {
 			v.bar.Abort(true)
 		}
 	}
-	s.mu.Unlock()
 	s.bars.Wait()
 }
