@@ -5,6 +5,7 @@ import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/stages/audit"
 	"github.com/ptbr-slm/pipeline/stages/clean"
+	"github.com/ptbr-slm/pipeline/stages/command"
 	"github.com/ptbr-slm/pipeline/stages/dedup"
 	"github.com/ptbr-slm/pipeline/stages/dedupindex"
 	"github.com/ptbr-slm/pipeline/stages/eval"
@@ -34,5 +35,6 @@ func Kinds() []stage.Kind {
 		tokenize.Kind,
 		train.Kind,
 		eval.Kind,
+		command.Kind,
 	}
 }
