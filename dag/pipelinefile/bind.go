@@ -45,7 +45,7 @@ func (l *loader) bindStage(d *draft) {
 				var ok bool
 				if port, ok = d.Kind.Input(f.name); !ok {
 					l.add(f.pos, suggest(f.name, portNames(d.Kind.In), "it has"), "unknown input port `%s` of %s (%s)", f.name, d.owner(), d.Kind.Name)
-					known[nearest(f.name, portNames(d.Kind.In))] = true // the one that was meant is as good as wired
+					known[stage.Nearest(f.name, portNames(d.Kind.In))] = true // the one that was meant is as good as wired
 					continue
 				}
 			}

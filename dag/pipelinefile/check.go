@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	reflector "github.com/invopop/jsonschema"
+	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
@@ -248,7 +249,7 @@ func (c *checker) words(e *jsonschema.ValidationError, got any) (what, hint stri
 		for _, w := range k.Want {
 			names = append(names, fmt.Sprint(w))
 		}
-		if n := nearest(fmt.Sprint(got), names); n != "" {
+		if n := stage.Nearest(fmt.Sprint(got), names); n != "" {
 			hint = fmt.Sprintf("did you mean `%s`?", n)
 		}
 		return fmt.Sprintf("must be %s, not %s", list(names, "or"), describePlain(got)), hint

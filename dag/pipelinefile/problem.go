@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ptbr-slm/pipeline/dag/stage"
 )
 
 // Problem is one thing that is wrong with a pipeline file.
@@ -98,7 +100,7 @@ func (c *collector) err() error {
 // suggest is the hint for an unknown name: the nearest known one, or all of them
 // when none is near and they are few.
 func suggest(name string, known []string, what string) string {
-	if n := nearest(name, known); n != "" {
+	if n := stage.Nearest(name, known); n != "" {
 		return fmt.Sprintf("did you mean `%s`?", n)
 	}
 	switch {
@@ -108,44 +110,6 @@ func suggest(name string, known []string, what string) string {
 		return what + " none"
 	}
 	return what + " " + quoteList(known)
-}
-
-// nearest is the known name that the fewest slips of the keyboard away from name, or
-// empty when all are too far. Of equals the first.
-func nearest(name string, known []string) string {
-	best, least := "", max(1, len([]rune(name))/3)+1
-	for _, k := range known {
-		if d := slips(name, k); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// slips is the optimal string alignment distance: insertions, deletions,
-// substitutions and swaps of neighbours that lead from one name to the other.
-func slips(a, b string) int {
-	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
-	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		row := make([]int, len(y)+1)
-		row[0] = i
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(y)]
 }
 
 // quoteList writes names as "`a`, `b` and `c`".

@@ -193,8 +193,8 @@ func TestNearest(t *testing.T) {
 		"doc": "docs", "dosc": "docs", "DOCS": "docs", "reprot": "report", "lerning_rate": "learning-rate",
 		"x": "Ω", "unrelated": "", "": "Ω", "weights": "",
 	} {
-		if got := nearest(name, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		if got := stage.Nearest(name, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
 }

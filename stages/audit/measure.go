@@ -2,10 +2,12 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/corpus"
 	stats "github.com/ptbr-slm/pipeline/corpus/audit"
+	"github.com/ptbr-slm/pipeline/dag/stage"
 )
 
 // measure is a figure that a gate can limit, of all documents or of one source.
@@ -100,7 +102,11 @@ func checkGate(name string, g Gate) error {
 		return fmt.Errorf("gates: %q: the source of a measure is written measure[source]", name)
 	}
 	if _, ok := findMeasure(base); !ok {
-		return fmt.Errorf("gates: there is no measure %q; the nearest is %q (docs/stages/audit.md lists all)", base, nearest(base))
+		hint := ""
+		if n := nearest(base); n != "" {
+			hint = fmt.Sprintf("; did you mean %q?", n)
+		}
+		return fmt.Errorf("gates: there is no measure %q%s (docs/stages/audit.md lists all)", base, hint)
 	}
 	switch {
 	case g.Min == nil && g.Max == nil:
@@ -111,39 +117,22 @@ func checkGate(name string, g Gate) error {
 	return nil
 }
 
-// nearest gives the measure whose name takes the fewest edits; the part after a dot
-// counts as well when it is all that was given.
+// nearest gives the measure that a misspelt name may mean, or "": by its whole name, or
+// by the part after a dot when that is all that was given.
 func nearest(name string) string {
-	best, at := 1<<30, ""
+	whole, tails := make([]string, 0, len(measures)), map[string]string{}
 	for _, m := range measures {
-		d := edits(name, m.name)
-		if _, tail, ok := strings.Cut(m.name, "."); ok {
-			d = min(d, edits(name, tail))
-		}
-		if d < best {
-			best, at = d, m.name
-		}
+		whole = append(whole, m.name)
 	}
-	return at
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+	for _, m := range measures {
+		if _, tail, ok := strings.Cut(m.name, "."); ok && !slices.Contains(whole, tail) {
+			tails[tail] = m.name
+			whole = append(whole, tail)
 		}
 	}
-	return row[len(b)]
+	n := stage.Nearest(name, whole)
+	if full, ok := tails[n]; ok {
+		return full
+	}
+	return n
 }

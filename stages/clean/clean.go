@@ -72,7 +72,11 @@ func newCleaner(cfg Config) (*Cleaner, error) {
 	var errs []error
 	for _, name := range sortedKeys(cfg.Rules) {
 		if !known(name) {
-			errs = append(errs, fmt.Errorf("rules: no rule is called %q; did you mean %q?", name, nearest(name)))
+			hint := "docs/stages/clean.md lists them"
+			if n := nearest(name); n != "" {
+				hint = fmt.Sprintf("did you mean %q?", n)
+			}
+			errs = append(errs, fmt.Errorf("rules: no rule is called %q; %s", name, hint))
 		}
 	}
 	for _, r := range rules {

@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"github.com/ptbr-slm/pipeline/corpus/wikitext"
+	"github.com/ptbr-slm/pipeline/dag/stage"
 )
 
 // rule is one thing that cleaning does. To add one: write its function, put it in the
@@ -70,36 +71,13 @@ func known(name string) bool {
 	return false
 }
 
-// nearest returns the rule whose name is the fewest edits away.
-func nearest(name string) (best string) {
-	least := -1
-	for _, r := range rules {
-		if d := distance(name, r.name); least < 0 || d < least {
-			best, least = r.name, d
-		}
+// nearest returns the rule that a misspelt name may mean, or "".
+func nearest(name string) string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = r.name
 	}
-	return best
-}
-
-// distance is Levenshtein's, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return stage.Nearest(name, names)
 }
 
 func sortedKeys[V any](m map[string]V) []string {
