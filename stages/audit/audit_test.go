@@ -211,14 +211,14 @@ func TestGates(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	for want, c := range map[string]Config{
-		`no measure "residue.brace"; the nearest is "residue.braces"`: config(map[string]Gate{"residue.brace": {Max: limit(1)}}),
-		`the nearest is "defects.mojibake"`:                           config(map[string]Gate{"mojibake": {Max: limit(1)}}),
-		`the nearest is "documents"`:                                  config(map[string]Gate{"document[wiki]": {Max: limit(1)}}),
-		`written measure[source]`:                                     config(map[string]Gate{"documents[wiki": {Max: limit(1)}}),
-		`documents has no limit`:                                      config(map[string]Gate{"documents": {}}),
-		`min 5 is above max 3`:                                        config(map[string]Gate{"documents": {Min: limit(5), Max: limit(3)}}),
-		`ngrams.orders has 0`:                                         {NGrams: NGrams{[]int{0}, 1000, 1}},
-		`capacity is 5`:                                               {NGrams: NGrams{[]int{1}, 5, 1}},
+		`no measure "residue.brace"; did you mean "residue.braces"`: config(map[string]Gate{"residue.brace": {Max: limit(1)}}),
+		`did you mean "defects.mojibake"`:                           config(map[string]Gate{"mojibake": {Max: limit(1)}}),
+		`did you mean "documents"`:                                  config(map[string]Gate{"document[wiki]": {Max: limit(1)}}),
+		`written measure[source]`:                                   config(map[string]Gate{"documents[wiki": {Max: limit(1)}}),
+		`documents has no limit`:                                    config(map[string]Gate{"documents": {}}),
+		`min 5 is above max 3`:                                      config(map[string]Gate{"documents": {Min: limit(5), Max: limit(3)}}),
+		`ngrams.orders has 0`:                                       {NGrams: NGrams{[]int{0}, 1000, 1}},
+		`capacity is 5`:                                             {NGrams: NGrams{[]int{1}, 5, 1}},
 	} {
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want it to say %q", err, want)
