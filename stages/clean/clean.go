@@ -132,7 +132,7 @@ func (c *Cleaner) Run(ctx context.Context, t stage.Task) error {
 			rule = "too-short"
 		}
 		if rule != "" {
-			report.Touch(rule, d.Source, 1, int64(len(d.Text)))
+			report.Touch(rule, d.Source, 1, int64(len(before)))
 			report.Sample(t.Seed(), rule, d, before)
 			return nil
 		}

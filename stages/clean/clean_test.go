@@ -98,6 +98,13 @@ func TestDrops(t *testing.T) {
 	if len(docs) != 1 || docs[0].Text != "ações" || docs[0].Meta["x"] != "y" || r.Counts["a/emptied"] != 1 || r.Counts["a/too-short"] != 1 {
 		t.Errorf("%v, counts %v", docs, r.Counts)
 	}
+	report, err := corpus.ReadReport(strings.NewReader(string(r.Out["report"][0].Data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := report.Rules["emptied"]["a"].Bytes, int64(len("{{Info/X}}")); got != want {
+		t.Errorf("emptied counts %d bytes, want the %d that the document had", got, want)
+	}
 }
 
 func TestUserRules(t *testing.T) {

@@ -101,15 +101,36 @@ type gap struct {
 	left, right string
 	cause       string
 	spaced      bool // there was a space on either side
-	size        int
+}
+
+// inSentence says whether the gap stands within a sentence: not before the first of a
+// paragraph, where boxes stand, nor between two, nor behind the last, where notes do.
+func (g gap) inSentence() bool {
+	atEnd := g.right == "" || g.right[0] == '\n'
+	switch {
+	case g.left == "" && atEnd:
+		return false
+	case g.left == "":
+		r, _ := utf8.DecodeRuneInString(g.right)
+		return unicode.IsLower(r) || startsWith(g.right, ",.;:)")
+	case atEnd:
+		return !endsSentence(g.left)
+	}
+	return !endsSentence(g.left) || !beginsSentence(g.right)
 }
 
 // lookBack is how far before a gap its words are looked at, in bytes.
 const lookBack = 200
 
-// mend walks over the gaps. f returns how many bytes of left to cut and what to put
-// between; not ok leaves the gap as it is.
-func (p *page) mend(f func(g gap) (cut int, glue string, ok bool)) (c wikitext.Count) {
+// mending is what becomes of a gap: how many bytes go on either side of it, and what
+// stands between them.
+type mending struct {
+	left, right int
+	glue        string
+}
+
+// mend walks over the gaps; not ok leaves one as it is.
+func (p *page) mend(f func(g gap) (m mending, ok bool)) (c wikitext.Count) {
 	s := p.S
 	i := wikitext.NextGap(s)
 	if i < 0 {
@@ -123,11 +144,12 @@ func (p *page) mend(f func(g gap) (cut int, glue string, ok bool)) (c wikitext.C
 		line := out[max(0, len(out)-lookBack):]
 		line = line[bytes.LastIndexByte(line, '\n')+1:]
 		left := strings.TrimRight(string(line), " ")
-		g := gap{left: left, right: right, cause: cause, spaced: len(left) < len(line) || strings.HasSuffix(span, " "), size: len(line) - len(left) + len(span)}
-		if cut, glue, ok := f(g); ok {
-			out = append(out[:len(out)-len(line)+len(left)-cut], glue...)
+		g := gap{left: left, right: right, cause: cause, spaced: len(left) < len(line) || strings.HasSuffix(span, " ")}
+		if m, ok := f(g); ok {
+			out = append(out[:len(out)-len(line)+len(left)-m.left], m.glue...)
+			right = right[m.right:]
 			c.Matches++
-			c.Bytes += int64(cut)
+			c.Bytes += int64(m.left + m.right)
 		} else {
 			out = append(out, span...)
 		}
@@ -158,9 +180,9 @@ func lastWord(s string) string {
 func startsWith(s, chars string) bool { return s != "" && strings.IndexByte(chars, s[0]) >= 0 }
 
 func (p *page) danglingWords() wikitext.Count {
-	return p.mend(func(g gap) (int, string, bool) {
+	return p.mend(func(g gap) (mending, bool) {
 		if g.cause == "" || !startsWith(g.right, ",.;:!?)") {
-			return 0, "", false
+			return mending{}, false
 		}
 		cut := 0
 		for { // "cerca de ,"
@@ -172,30 +194,47 @@ func (p *page) danglingWords() wikitext.Count {
 			cut = len(g.left) - len(strings.TrimRight(left[:len(left)-len(w)], " "))
 		}
 		if cut == 0 {
-			return 0, "", false
+			return mending{}, false
 		}
 		p.lose(g.cause, cut)
-		return cut, "", true
+		return mending{left: cut}, true
 	})
 }
 
 func (p *page) doublePunctuation() wikitext.Count {
-	return p.mend(func(g gap) (int, string, bool) {
+	return p.mend(func(g gap) (mending, bool) {
 		if !strings.HasSuffix(g.left, ",") && !strings.HasSuffix(g.left, ";") && !strings.HasSuffix(g.left, ":") || !startsWith(g.right, ",.;:)") {
-			return 0, "", false
+			return mending{}, false
 		}
 		p.lose(g.cause, 1)
-		return 1, "", true
+		return mending{left: 1}, true
+	})
+}
+
+// quoteMarks are the marks that may stand around a gap, and what closes each.
+var quoteMarks = map[string]string{"\"": "\"", "“": "”", "«": "»", "‘": "’"}
+
+// emptyQuotes removes quotation marks that hold nothing but a gap.
+func (p *page) emptyQuotes() wikitext.Count {
+	return p.mend(func(g gap) (mending, bool) {
+		_, open := utf8.DecodeLastRuneInString(g.left)
+		mark := g.left[len(g.left)-open:]
+		closing, ok := quoteMarks[mark]
+		if !ok || g.cause == "" || !strings.HasPrefix(g.right, closing) || mark == closing && strings.Count(g.left, mark)%2 == 0 {
+			return mending{}, false
+		}
+		p.lose(g.cause, open+len(closing))
+		return mending{open, len(closing), p.Gap("")}, true
 	})
 }
 
 // closeGaps leaves gaps only where nothing else stands on the line, so that the line
 // goes with them.
 func (p *page) closeGaps() wikitext.Count {
-	return p.mend(func(g gap) (int, string, bool) {
+	return p.mend(func(g gap) (mending, bool) {
 		atEnd := g.right == "" || g.right[0] == '\n'
 		if g.left == "" && atEnd {
-			return 0, "", false
+			return mending{}, false
 		}
 		glue := ""
 		switch {
@@ -206,10 +245,10 @@ func (p *page) closeGaps() wikitext.Count {
 		default:
 			glue = " "
 		}
-		if g.cause != "" && danglers[lastWord(g.left)] {
-			p.lose(g.cause, g.size)
+		if _, known := p.c.templates.find(g.cause); g.cause != "" && (danglers[lastWord(g.left)] || !known && g.inSentence()) {
+			p.lose(g.cause, 0) // what the template would have said has no length here
 		}
-		return 0, glue, true
+		return mending{glue: glue}, true
 	})
 }
 

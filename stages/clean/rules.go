@@ -44,9 +44,10 @@ var rules = []rule{
 	{name: "attribute-debris", wiki: true, apply: (*page).attributeDebris, doc: "lines and cell starts made of HTML attributes (style=\"…\" |) are removed"},
 	{name: "talk-lines", wiki: true, apply: (*page).talkLines, doc: "lines signed with a time in UTC, as on talk pages, are removed"},
 	{name: "parentheses", wiki: true, apply: (*page).parentheses, doc: "parentheses left empty, (, ; ), are removed, and separators left at their ends"},
+	{name: "empty-quotes", wiki: true, apply: (*page).emptyQuotes, doc: "quotation marks that a removal left empty (\"\") are removed"},
 	{name: "dangling-words", wiki: true, apply: (*page).danglingWords, doc: "a preposition or article left before punctuation by a removal (de ,) is removed"},
 	{name: "double-punctuation", wiki: true, apply: (*page).doublePunctuation, doc: "one of two separators that a removal brought together (, ,) is removed"},
-	{name: "gaps", wiki: true, apply: (*page).closeGaps, doc: "the space around what was removed closes; where a preposition is left without its word the text counts as lost"},
+	{name: "gaps", wiki: true, apply: (*page).closeGaps, doc: "the space around what was removed closes; where a preposition is left without its word, or an unknown template stood within a sentence, the text counts as lost"},
 	{name: "stray-markup", wiki: true, apply: (*page).strayMarkup, doc: "brackets and braces of wikitext that were left over, [[ ]] {{ }} {| |}, are removed"},
 
 	{name: "mojibake-utf8", apply: (*page).mojibakeUTF8, doc: "UTF-8 that was read as Latin-1 or windows-1252 is put right (Ã§Ã£o → ção)"},

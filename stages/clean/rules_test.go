@@ -56,6 +56,7 @@ var ruleTests = []struct {
 	{"attribute-debris", true, "align=\"center\" style=\"color:red\" | Texto.\nwidth=10\nFim.", "Texto.\n\nFim."},
 	{"talk-lines", true, "Texto.\nConcordo. Fulano 12h30min de 5 de maio de 2010 (UTC)\nFim.", "Texto.\nFim."},
 	{"parentheses", true, "Berlim ({{xyz|a}}) e Bona ({{xyz|b}}; 1900) e Ulm (1901, {{xyz}}) têm f() aqui.", "Berlim e Bona (1900) e Ulm (1901) têm f() aqui."},
+	{"empty-quotes", true, "“{{xyz}}” e \"{{xyz}}\" e \"\" e \"um\"{{xyz}}\"dois\".", "e e \"\" e \"um\"\"dois\"."},
 	{"dangling-words", true, "Foi visto com cerca de {{xyz}}, e em {{xyz}}.", "Foi visto, e."},
 	{"double-punctuation", true, "Um, {{xyz}}, dois; {{xyz}}.", "Um, dois."},
 	{"gaps", true, "Tem {{xyz}} casas com {{xyz}} habitantes, disse {{xyz}}. Fim.[[Ficheiro:a.jpg]]Outro.", "Tem casas com habitantes, disse. Fim.\n\nOutro."},
@@ -105,13 +106,15 @@ func TestRules(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
-	_, r := mustClean(t, config(), "Berlim ({{AFI|x}}) tem {{Contagem|b}} casas, com {{população}} habitantes, perto de {{lugar}}, e ({{datas}}; 1900).", true)
-	for cause, want := range map[string]bool{"afi": true, "população": true, "lugar": true, "datas": true, "contagem": false} {
+	_, r := mustClean(t, config(), "{{Caixa}}Berlim ({{AFI|x}}) tem {{Contagem|b}} casas, com {{população}} habitantes, perto de {{lugar}}, e ({{datas}}; 1900).{{nb}}\n\n"+
+		"{{mapa}}\n\nFoi para o {{ano}}.\n\n“{{lema}}”\n\n{{Cp|1x2}} é o fim {{esboço}} de tudo. {{xyz}} Outro começo", true)
+	for cause, want := range map[string]bool{"afi": true, "população": true, "lugar": true, "datas": true, "contagem": true, "ano": true, "lema": true, "cp": true,
+		"caixa": false, "nb": false, "mapa": false, "esboço": false, "xyz": false} {
 		if got := r.Lost[cause]["s"].Matches == 1; got != want {
 			t.Errorf("lost text of %s: %v, want %v (%v)", cause, got, want, r.Lost)
 		}
 	}
-	if r.Numbers["unknown template população"]["s"] != 1 || r.Rules["templates-unknown"]["s"].Matches != 4 || r.Rules["templates-dropped"]["s"].Matches != 1 {
+	if r.Numbers["unknown template população"]["s"] != 1 || r.Rules["templates-unknown"]["s"].Matches != 11 || r.Rules["templates-dropped"]["s"].Matches != 2 {
 		t.Errorf("numbers %v, rules %v", r.Numbers, r.Rules)
 	}
 }

@@ -16,7 +16,7 @@ type UserRule struct {
 	Name    string `json:"name" jsonschema:"minLength=1" jsonschema_description:"what the report calls it"`
 	Match   string `json:"match" jsonschema:"minLength=1" jsonschema_description:"regular expression (.NET syntax, as regexp2 has it: look-around, back-references)"`
 	Replace string `json:"replace" jsonschema_description:"what takes the place of each match; $1 or ${name} for groups"`
-	Per     string `json:"per" jsonschema:"enum=line,enum=document" jsonschema_description:"match in each line, without its newline, or in the whole text; line if left empty"`
+	Per     string `json:"per" jsonschema:"enum=line,enum=document,default=line" jsonschema_description:"match in each line, without its newline, or in the whole text"`
 }
 
 type userRule struct {
