@@ -199,7 +199,7 @@ func (c *coordinator) keep(w *work) error {
 		c.kept[digest] = true
 		return nil
 	}
-	if err := put(w.settings().digest, w.settings().json); err != nil {
+	if err := put(w.settings().digest, w.settings().keyed); err != nil {
 		return err
 	}
 	for digest, b := range w.keep {

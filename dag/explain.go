@@ -144,7 +144,7 @@ func (p *past) own(g *graph, n *node) (rs []Reason) {
 	}
 	if c.Config != n.config.digest {
 		now := map[string]json.RawMessage{}
-		flatten("", n.Config, now)
+		flatten("", n.config.keyed, now)
 		for _, path := range unionKeys(p.config, now) {
 			was, is := p.config[path], now[path]
 			if bytes.Equal(was, is) {

@@ -41,12 +41,17 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 		if err != nil {
 			return nil, fmt.Errorf("%s: stage %s: %w", s.Pos, s.Name, err)
 		}
-		n := &node{Stage: s, impl: impl, config: newSettings(s.Config), feeds: map[string][]*feed{}}
+		n := &node{Stage: s, impl: impl, feeds: map[string][]*feed{}}
+		if n.config, err = newSettings(s.Kind, s.Config); err != nil {
+			return nil, err
+		}
 		parted, err := s.Kind.PartConfig(s.Config)
 		if err != nil {
 			return nil, err
 		}
-		n.parted = newSettings(parted)
+		if n.parted, err = newSettings(s.Kind, parted); err != nil {
+			return nil, err
+		}
 		if len(s.Kind.Mid) > 0 {
 			if _, ok := impl.(stage.Joiner); !ok {
 				return nil, fmt.Errorf("stage kind %s has Mid ports but no Join", s.Kind.Name)

@@ -13,7 +13,8 @@ package dag
 // looks at them), the seed, and the environment variables the pipeline file declares.
 //
 // Never in a key: absolute paths, the stage's name, the pipeline's name, worker count,
-// host, time, attempt, where outputs are published, resources, retries, timeouts.
+// host, time, attempt, where outputs are published, resources, retries, timeouts, and the
+// settings that a kind says do not change its output (how often it saves a checkpoint).
 //
 // Inputs enter by the digest of their content and not by the key of the part that made
 // them. So when an upstream part runs again and gives the same bytes, everything

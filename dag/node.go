@@ -10,13 +10,20 @@ import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
 
-// settings is a canonical config and its digest.
+// settings is a canonical config as a stage gets it, and as keys hold it.
 type settings struct {
 	json   []byte
-	digest string
+	keyed  []byte
+	digest string // of keyed
 }
 
-func newSettings(b []byte) *settings { return &settings{b, digestOf(b)} }
+func newSettings(k *stage.Kind, config []byte) (*settings, error) {
+	keyed, err := k.KeyConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &settings{config, keyed, digestOf(keyed)}, nil
+}
 
 // settings gives the config that a part, or a join, is handed.
 func (p *part) settings() *settings {

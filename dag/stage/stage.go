@@ -50,6 +50,10 @@ type Kind struct {
 	// given the defaults in their place, so changing one reruns the join alone.
 	JoinConfig []string
 
+	// Unkeyed names the top-level keys of the config that change how the work is done
+	// and never what comes out (how often a checkpoint is saved). They stay out of keys.
+	Unkeyed []string
+
 	// New decodes a config (canonical JSON: every field present) and checks what
 	// the schema cannot say. Use Build.
 	New func(config []byte) (Stage, error)
@@ -197,12 +201,18 @@ func Build[C any](make func(C) (Stage, error)) func([]byte) (Stage, error) {
 
 // PartConfig is the config that parts are given: the defaults stand in place of what
 // only Join reads. Both are canonical JSON.
-func (k *Kind) PartConfig(whole []byte) ([]byte, error) {
-	if len(k.JoinConfig) == 0 {
-		return whole, nil
+func (k *Kind) PartConfig(whole []byte) ([]byte, error) { return k.withDefaults(whole, k.JoinConfig) }
+
+// KeyConfig is what a config adds to a key: the defaults stand in place of what does not
+// change the outputs.
+func (k *Kind) KeyConfig(config []byte) ([]byte, error) { return k.withDefaults(config, k.Unkeyed) }
+
+func (k *Kind) withDefaults(config []byte, names []string) ([]byte, error) {
+	if len(names) == 0 {
+		return config, nil
 	}
 	var now, defaults map[string]json.RawMessage
-	if err := json.Unmarshal(whole, &now); err != nil {
+	if err := json.Unmarshal(config, &now); err != nil {
 		return nil, fmt.Errorf("config of stage kind %s: %w", k.Name, err)
 	}
 	b, err := json.Marshal(k.Config)
@@ -212,12 +222,12 @@ func (k *Kind) PartConfig(whole []byte) ([]byte, error) {
 	if err := json.Unmarshal(b, &defaults); err != nil {
 		return nil, fmt.Errorf("defaults of stage kind %s: %w", k.Name, err)
 	}
-	for _, key := range k.JoinConfig {
-		d, ok := defaults[key]
+	for _, name := range names {
+		d, ok := defaults[name]
 		if !ok {
-			return nil, fmt.Errorf("stage kind %s: JoinConfig names %q, which its config does not have", k.Name, key)
+			return nil, fmt.Errorf("stage kind %s: its config has no %q, which JoinConfig or Unkeyed names", k.Name, name)
 		}
-		now[key] = d
+		now[name] = d
 	}
 	return json.Marshal(now)
 }

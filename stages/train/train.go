@@ -63,6 +63,7 @@ var Kind = stage.Kind{
 		{Name: "log", Doc: "log.jsonl: loss, learning rate, norm of the gradient, validation loss, by step", Type: stage.Reports},
 	},
 	Threads: true,
+	Unkeyed: []string{"save-every", "keep-checkpoints"},
 	Config: Config{Preset: "micro", SeqLen: 256, Batch: 4, Accum: 4, Steps: 2000,
 		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1,
 		LogEvery: 10, EvalEvery: 200, EvalLen: 32768, SaveEvery: 50, Keep: 2},
