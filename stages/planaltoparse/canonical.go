@@ -3,7 +3,32 @@ package planaltoparse
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 )
+
+// withoutC1 gives control characters U+0080 to U+009F the meaning that their bytes have
+// in windows-1252, as browsers do with &#145;: pages that were taken for ISO-8859-1 and
+// saved as UTF-8 have their quotation marks there. It counts them.
+func withoutC1(s string) (string, int64) {
+	var n int64
+	isC1 := func(r rune) bool { return r >= 0x80 && r <= 0x9f }
+	if !strings.ContainsFunc(s, isC1) {
+		return s, 0
+	}
+	s = strings.Map(func(r rune) rune {
+		if !isC1(r) {
+			return r
+		}
+		n++
+		if x := charmap.Windows1252.DecodeByte(byte(r)); x != utf8.RuneError && !isC1(x) {
+			return x
+		}
+		return -1 // one of the five that windows-1252 does not have
+	}, s)
+	return s, n
+}
 
 // form is a rule that gives a line its canonical form. Numbers of articles and
 // paragraphs are ordinal up to 9 and cardinal, with a full stop, from 10 on (Lei
@@ -29,6 +54,10 @@ var forms = []form{
 	{"sole-paragraph", regexp.MustCompile(`^(?i:par[áa]grafo [úu]nico)([\s.:]*)(?:[-–—]\s*)?`), func(m []string) string { return "Parágrafo único. " }},
 	{"item", regexp.MustCompile(`^([IVXLCDM]+(?:-[A-Z]{1,2})?)(?: [-–—] ?|[-–—] )`), func(m []string) string { return m[1] + " - " }},
 	{"letter", regexp.MustCompile(`^([a-z](?:-[A-Z])?) \)`), func(m []string) string { return m[1] + ")" }},
+	// A hyphen that was set as a dash: "presumir - se - á".
+	{"split-hyphen", regexp.MustCompile(`(\p{Ll}{2}) - (se|lhes?|l[oa]s?|me|nos)( - (?:ão|iam?|á))?([\s,.;:)]|$)`), func(m []string) string {
+		return m[1] + "-" + m[2] + strings.ReplaceAll(m[3], " ", "") + m[4]
+	}},
 	{"empty-parentheses", regexp.MustCompile(` ?\( ?\)`), func([]string) string { return "" }},
 	{"space-before-punctuation", regexp.MustCompile(`([\pL\d)ºª”"]) ([,.;:])( |$)`), func(m []string) string { return m[1] + m[2] + m[3] }},
 	{"dot-leader", regexp.MustCompile(`\.{4,}|(?:\. ){4,}\.?`), func([]string) string { return "..." }},
@@ -75,4 +104,13 @@ func canonical(line string, touched func(rule string, bytes int64)) string {
 		}
 	}
 	return line
+}
+
+// doubled are two separators that met when what stood between them, struck text or a
+// remark, was taken out.
+var doubled = regexp.MustCompile(`([,;:]) ?[,.;](?: |$)|(\.) [,.;](?: |$)`)
+
+// single keeps the first of two separators.
+func single(line string) string {
+	return strings.TrimSpace(doubled.ReplaceAllString(line, "$1$2 "))
 }

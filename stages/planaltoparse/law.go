@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ptbr-slm/pipeline/corpus"
 	"github.com/ptbr-slm/pipeline/corpus/htmltext"
@@ -52,7 +54,9 @@ var (
 	note = regexp.MustCompile(`\s*\((?i:` + noteWords + `)[^()]*(?:\([^()]*\)[^()]*)*(?:\)+|$)(?:\s+(?:Vigência|Regulamento|Produção de efeitos?)\b\.?)*`)
 	fate = regexp.MustCompile(`\s*\((?i:` + fateWords + `)[^()]*(?:\([^()]*\)[^()]*)*\)`)
 	// label is a line that says where it stands and nothing else.
-	label     = regexp.MustCompile(`^(?:Art\. [\d.]+º?(?:-[A-Z]+)?\.?|§ \d+º?(?:-[A-Z]+)?\.?|Parágrafo único\.?|[IVXLCDM]+(?:-[A-Z]+)? ?-?|[a-z](?:-[A-Z])?\)|\PL*)[\s.;,]*(?:e|ou)?$`)
+	label = regexp.MustCompile(`^(?:Art\. [\d.]+º?(?:-[A-Z]+)?\.?|§ \d+º?(?:-[A-Z]+)?\.?|Parágrafo único\.?|[IVXLCDM]+(?:-[A-Z]+)? ?-?|[a-z](?:-[A-Z])?\)|[\PLºª]*)[\s.;,]*(?:e|ou)?$`)
+	// history is what links beside a struck line say of it.
+	history   = regexp.MustCompile(`(?:^|\s+)\(?(?:Vigência(?: encerrada)?|Regulamento|Produção de efeitos?)\)?\.?$`)
 	suspended = regexp.MustCompile(`^\W*com vigência suspensa`)
 )
 
@@ -83,6 +87,15 @@ func (l *law) clean(in []htmltext.Line) []string {
 				continue
 			}
 		}
+		if one := single(line); one != line {
+			l.touch("double-separator", int64(len(line)-len(one)))
+			line = one
+		}
+		// A provision that is given twice, for two versions of the law, in the same words.
+		if len(out) > 0 && len(line) >= minRepeated && line == out[len(out)-1] {
+			l.touch("repeated-line", int64(len(line)))
+			continue
+		}
 		out = append(out, line)
 	}
 	return out
@@ -105,13 +118,28 @@ func (l *law) revoked(in []htmltext.Line) (bytes int64, out []string) {
 		}
 		bytes += struck
 		rest := strings.TrimSpace(fate.ReplaceAllString(note.ReplaceAllString(x.Text, ""), ""))
-		rest = canonical(rest, func(string, int64) {})
-		if label.MatchString(rest) || suspended.MatchString(rest) || furniture[strings.ToLower(rest)] {
+		rest = history.ReplaceAllString(canonical(rest, func(string, int64) {}), "")
+		if startOf(x.All, rest) || label.MatchString(rest) || suspended.MatchString(rest) || furniture[strings.ToLower(rest)] {
 			continue
 		}
 		out = append(out, x.Text)
 	}
 	return bytes, out
+}
+
+// minRepeated is the length in bytes from which a line that repeats the one before is a
+// mistake: rows of dots and headings may follow each other.
+const minRepeated = 20
+
+// startOf says whether rest is no more than the first letters of a word that the line
+// begins with: a page struck out "rt. 28." and left the A.
+func startOf(line, rest string) bool {
+	word := strings.TrimRight(rest, " .")
+	if n := utf8.RuneCountInString(word); n == 0 || n > 3 || !strings.HasPrefix(line, word) {
+		return false
+	}
+	next, _ := utf8.DecodeRuneInString(line[len(word):])
+	return unicode.IsLetter(next)
 }
 
 // notes takes remarks on amendments out of a line. "" says that it held nothing else;

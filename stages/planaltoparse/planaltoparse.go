@@ -164,6 +164,10 @@ func (r *run) page(m unpack.File) error {
 		}
 		r.report.Touch("invalid-byte", r.c.Source, invalid, invalid)
 	}
+	s, controls := withoutC1(s)
+	if controls > 0 {
+		r.report.Touch("c1-control", r.c.Source, controls, 2*controls)
+	}
 	page, err := htmltext.Read(s)
 	if err != nil {
 		return err

@@ -130,6 +130,8 @@ func TestCanonical(t *testing.T) {
 		{"b ) outro", "b) outro"},
 		{"o caput , e o resto .", "o caput, e o resto."},
 		{"1º .......", "1º ..."},
+		{"regula - se pelo disposto; presumir - se - á; ajustá - lo.", "regula-se pelo disposto; presumir-se-á; ajustá-lo."},
+		{"VII - se a vítima; item l - se for", "VII - se a vítima; item l - se for"},
 		{"km² e 2ª, 10⁻³, ﬁm", "km² e 2ª, 10⁻³, ﬁm"}, // never NFKC
 	} {
 		want := strings.ReplaceAll(c.want, "º ,", "º,")
@@ -170,6 +172,26 @@ func TestRevokedAndNotes(t *testing.T) {
 	} {
 		if got := text(config(c.set)); got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+// What struck text and remarks leave behind when they go.
+func TestRemains(t *testing.T) {
+	for in, want := range map[string]string{
+		"<p>em qualquer grau<strike> médio</strike>, <strike>quando pedir</strike>, durante a lactação.</p>": "em qualquer grau, durante a lactação.",
+		"<p>poderá ser: (Redação dada pela Lei nº 2, de 2002).</p>":                                          "poderá ser:",
+		"<p>A<strike>rt. 28. Serão arquivadas.</strike></p>":                                                 "",
+		"<p>A<strike>rt. 75. Os infratores.</strike> <a>Vigência encerrada</a></p>":                          "",
+		"<p><strike>III - infrações da Lei n</strike>º<strike> 12.529</strike></p>":                          "",
+		"<p>A <strike>velha</strike></p>":                                                                    "A",
+		"<p>§ 1º O órgão poderá atuar.</p><p>§ 1º O órgão poderá atuar. (Redação dada pela Lei nº 2)</p>":    "§ 1º O órgão poderá atuar.",
+		"<p>.......</p><p>.......</p>":                                                                       "...\n...",
+		"<p>as expressões \u0091sociedade\u0092 \u0096 ou \u0093companhia\u0094\u0081</p>":                   "as expressões ‘sociedade’ – ou “companhia”",
+	} {
+		r := stagetest.Run(t, Kind, config(nil), page("l1.htm", "<p>Art. 1º Fica.</p>"+in))
+		if got, want := r.Docs(t, "docs")[0].Text, strings.TrimSpace("Art. 1º Fica.\n"+want); got != want {
+			t.Errorf("%s: got\n%q, want\n%q", in, got, want)
 		}
 	}
 }
