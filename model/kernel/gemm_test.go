@@ -15,14 +15,12 @@ func naive[T Float](ta, tb bool, m, n, k int, a, b, c []T) (y, mag []float64) {
 			s := float64(c[i*n+j])
 			g := math.Abs(s)
 			for p := range k {
-				x, z := a[i*k+p : i*k+p+1][0], T(0)
+				x, z := a[i*k+p], b[p*n+j]
 				if ta {
 					x = a[p*m+i]
 				}
 				if tb {
 					z = b[j*k+p]
-				} else {
-					z = b[p*n+j]
 				}
 				s += float64(x) * float64(z)
 				g += math.Abs(float64(x) * float64(z))
