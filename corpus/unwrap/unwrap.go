@@ -51,6 +51,7 @@ func Text(s string, force bool) (string, Counts) {
 		measure(lines)
 	}
 	var c Counts
+	words := &vocabulary{text: s}
 	out := make([]byte, 0, len(s))
 	for i := range lines {
 		l := &lines[i]
@@ -59,7 +60,7 @@ func Text(s string, force bool) (string, Counts) {
 			if force && goesOn(p, l) || !force && wrapped(p, l) {
 				c.Joined++
 				text := strings.TrimLeft(l.text, blanks)
-				switch hyphen(string(out[max(0, len(out)-64):]), text) {
+				switch hyphen(string(out[max(0, len(out)-64):]), text, words) {
 				case dropped:
 					out = out[:len(out)-1]
 					c.Hyphens++
@@ -202,6 +203,7 @@ func named(s string) bool {
 	if head, _, ok := strings.Cut(s, ": "); ok && (!dash || len(head) < len(name)) {
 		name, dash = head, true
 	}
+	name, _, _ = strings.Cut(name, " (") // HELENA (baixo) —
 	return dash && len(name) < 64 && capitals(name)
 }
 
@@ -243,13 +245,22 @@ var clitics = map[string]bool{"me": true, "te": true, "se": true, "lhe": true, "
 	"nas": true, "mo": true, "ma": true, "to": true, "ta": true, "lho": true, "lha": true, "ia": true, "ei": true, "ão": true,
 	"á": true, "ás": true, "emos": true, "iam": true}
 
+// links stand between two hyphens of a compound (lua-de-mel); after prefixes a hyphen is
+// spelling always.
+var (
+	links    = map[string]bool{"de": true, "do": true, "da": true, "à": true}
+	prefixes = map[string]bool{"bem": true, "recém": true, "pré": true, "pós": true, "pró": true, "vice": true, "além": true, "aquém": true}
+)
+
 // hyphen says what to do about a hyphen at the end of before, when after follows. One
-// before a clitic or a capital is spelling; any other is taken to part a word.
-func hyphen(before, after string) hyphenation {
+// before a clitic or a capital, in a compound, or in a word that the text has with its
+// hyphen elsewhere and never without, is spelling; any other is taken to part a word.
+func hyphen(before, after string, words *vocabulary) hyphenation {
 	if !strings.HasSuffix(before, "-") || len(before) < 2 {
 		return none
 	}
-	r, _ := utf8.DecodeLastRuneInString(before[:len(before)-1])
+	before = before[:len(before)-1]
+	r, _ := utf8.DecodeLastRuneInString(before)
 	if !unicode.IsLetter(r) {
 		return none
 	}
@@ -258,8 +269,28 @@ func hyphen(before, after string) hyphenation {
 		word = after[:i]
 	}
 	r, _ = utf8.DecodeRuneInString(word)
-	if !unicode.IsLower(r) || clitics[word] {
+	rest := strings.TrimRightFunc(before, unicode.IsLetter)
+	left := strings.ToLower(before[len(rest):])
+	switch {
+	case !unicode.IsLower(r), clitics[word], prefixes[left], links[left] && strings.HasSuffix(rest, "-"),
+		words.has(left+"-"+word) && !words.has(left+word):
 		return kept
 	}
 	return dropped
+}
+
+// vocabulary is the words of a text, taken when first asked for.
+type vocabulary struct {
+	text string
+	seen map[string]bool
+}
+
+func (v *vocabulary) has(word string) bool {
+	if v.seen == nil {
+		v.seen = map[string]bool{}
+		for w := range strings.FieldsFuncSeq(v.text, func(r rune) bool { return !unicode.IsLetter(r) && r != '-' }) {
+			v.seen[strings.ToLower(w)] = true
+		}
+	}
+	return v.seen[strings.ToLower(word)]
 }

@@ -47,8 +47,14 @@ func TestForce(t *testing.T) {
 		{"consti-\ntuição", "constituição"},
 		{"dizer-\nlhe", "dizer-lhe"},
 		{"Mato-\nGrosso", "Mato-Grosso"},
+		{"a lua-de-\nmel", "a lua-de-mel"},
+		{"de-\npois", "depois"},
+		{"bem-\naventurança", "bem-aventurança"},
+		{"dois padre-\nnossos; os padre-nossos", "dois padre-nossos; os padre-nossos"},
+		{"dois contra-\nsensos; contrassensos, contra-senso, contrasensos", "dois contrasensos; contrassensos, contra-senso, contrasensos"},
 		{"de 1808 -\ndata", "de 1808 - data"},
 		{"Sim.\nTITO — Não.", "Sim.\nTITO — Não."},
+		{"Quê?\nD. HELENA (baixo) — Nada.", "Quê?\nD. HELENA (baixo) — Nada."},
 	} {
 		if got, _ := Text(c.in, true); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
