@@ -39,7 +39,7 @@ func TestMeasures(t *testing.T) {
 		{"hashes", New("a ## b").HashesPerWord(), 2.0 / 3},
 		{"line ends", New("Um.\nDois\n\n“Três!”").LinesThat(EndsSentence), 2.0 / 3},
 		{"bullets", New("- um\n* dois\n-três\n• quatro").LinesThat(Bullet), 3.0 / 4},
-		{"newlines", New("a\nb\n\nc").NewlinesPerWord(), 1},
+		{"newlines", New("a\nb\n\nc d\n").NewlinesPerWord(), 0.5},
 		{"duplicate lines", New("aa\nb\naa\n aa ").DuplicateLines(), 0.5},
 		{"their characters", New("aa\nb\naa").DuplicateLineCharacters(), 0.4},
 		{"top gram", New("a b c a b").TopGram(2), 6.0 / 9},
