@@ -203,8 +203,15 @@ var coordination = map[string]bool{"e": true, "ou": true, "a": true, "o": true, 
 // Pronouns that keep their hyphen: "disse- me".
 var enclitics = map[string]bool{"me": true, "te": true, "se": true, "lhe": true, "lhes": true, "nos": true, "vos": true, "lo": true, "la": true, "los": true, "las": true, "no": true, "na": true, "nas": true, "os": true, "as": true}
 
-// Prefixes that stand alone in "sub- e super-" keep their hyphen before any word.
-var prefixes = map[string]bool{"pré": true, "pós": true, "pró": true, "ex": true, "vice": true, "sub": true, "não": true, "anti": true, "recém": true, "bem": true, "mal": true, "auto": true}
+// Endings that stand behind the pronoun inside a verb: "levar-se- á".
+var mesoclitics = map[string]bool{"á": true, "ás": true, "ão": true, "ei": true, "ia": true, "ias": true, "iam": true, "emos": true, "íamos": true}
+
+// Prefixes that always have a hyphen (não- profissional), and those that have one before
+// some words only, where nothing is done.
+var (
+	prefixes     = map[string]bool{"pré": true, "pós": true, "pró": true, "ex": true, "vice": true, "não": true, "recém": true, "bem": true, "além": true}
+	halfPrefixes = map[string]bool{"sub": true, "anti": true, "mal": true, "auto": true}
+)
 
 // ocrHyphens joins words that a hyphen and a space cut. Whether the hyphen belongs to the
 // word (data- limite) or only to the line it once ended (cons- tituição), the rest of
@@ -233,7 +240,11 @@ func (p *page) ocrHyphens() wikitext.Count {
 		}
 		word, next := s[start:i], s[i+2:end]
 		switch {
-		case coordination[next] || prefixes[strings.ToLower(word)] || len(word) < 2: // a list, a prefix, a bullet
+		case coordination[next] || halfPrefixes[strings.ToLower(word)] || len(word) < 2: // a list, a prefix, a bullet
+		case prefixes[next] && end < len(s) && s[end] == '-' && (end+1 == len(s) || !isWordByte(s[end+1])): // pré- pós-
+		case prefixes[strings.ToLower(word)],
+			mesoclitics[next] && enclitics[word] && start > 0 && s[start-1] == '-':
+			e.replace(i+1, i+2, "")
 		case start > 0 && s[start-1] == '-': // guarda- roupa- etc.: a list of hyphens, not a cut
 		case enclitics[next]:
 			e.replace(i+1, i+2, "")
