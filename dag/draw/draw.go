@@ -28,7 +28,7 @@ var Formats = []Format{Text, DOT, Mermaid, SVG}
 // vertex is a source or a stage.
 type vertex struct {
 	id, name, kind string // kind is empty for a source
-	layer, row     int
+	layer          int
 	in             []edge
 }
 

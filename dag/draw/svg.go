@@ -9,36 +9,63 @@ import (
 
 // Sizes of the drawing, in pixels.
 const (
-	boxHeight = 40
-	boxGap    = 16
-	layerGap  = 72
-	charWidth = 7.2 // of the 12 px font, on the wide side
-	margin    = 16
+	boxHeight  = 40
+	laneHeight = 8 // of a line that passes between boxes
+	gap        = 14
+	layerGap   = 64
+	charWidth  = 7.2 // of the 12 px font, on the wide side
+	margin     = 16
 )
 
+// place is a box in the drawing, or a point where a long line passes a layer.
+type place struct {
+	v      *vertex // nil: a line passes
+	above  []*place
+	centre float64 // mean height of what stands to the left, as a share of the drawing
+	x, y   float64 // of the left end, of the middle
+	w, h   float64
+}
+
+// line is one connection: from a box over passing points to a box.
+type line struct {
+	label string
+	via   []*place
+}
+
 // drawSVG lays the graph out in layers from left to right: sources at the left, each
-// stage right of all it reads. Within a layer the vertices are ordered by the mean
-// place of what they read (Sugiyama's barycentre rule), which keeps lines short.
+// stage right of all it reads. A line over several layers has a lane of its own in each
+// (the dummy vertices of Sugiyama's method), so that it passes boxes instead of crossing
+// them; within a layer all are ordered by the mean height of what they come from. Lines
+// that leave one box for the same layer and box share their lanes.
 func drawSVG(b *strings.Builder, name string, vs []*vertex) {
-	layers := layered(vs)
-	x := make([]float64, len(layers))
-	w := make([]float64, len(layers))
-	at, height := float64(margin), 0.0
-	for i, l := range layers {
-		x[i] = at
-		for _, v := range l {
-			for _, line := range strings.Split(v.title("\n"), "\n") {
-				w[i] = max(w[i], charWidth*float64(len([]rune(line)))+24)
-			}
+	layers, lines := layOut(vs)
+	x, height := float64(margin), 0.0
+	for _, l := range layers {
+		w, h := 0.0, 0.0
+		for _, p := range l {
+			w = max(w, p.w)
+			h += p.h + gap
 		}
-		at += w[i] + layerGap
-		height = max(height, float64(len(l))*(boxHeight+boxGap)-boxGap)
+		for _, p := range l {
+			p.x, p.w = x, w
+		}
+		x += w + layerGap
+		height = max(height, h-gap)
 	}
-	width := at - layerGap + margin
-	top := func(v *vertex) float64 {
-		n := float64(len(layers[v.layer]))
-		free := height - (n*(boxHeight+boxGap) - boxGap)
-		return margin + free/2 + float64(v.row)*(boxHeight+boxGap)
+	width := x - layerGap + margin
+	for i, l := range layers {
+		if i > 0 {
+			order(l, height)
+		}
+		h := -float64(gap)
+		for _, p := range l {
+			h += p.h + gap
+		}
+		y := margin + (height-h)/2
+		for _, p := range l {
+			p.y = y + p.h/2
+			y += p.h + gap
+		}
 	}
 	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" font-family="sans-serif" font-size="12" role="img">`+"\n",
 		width, height+2*margin, width, height+2*margin)
@@ -49,52 +76,96 @@ func drawSVG(b *strings.Builder, name string, vs []*vertex) {
  @media (prefers-color-scheme: dark) { rect { fill: #18222d } .source { fill: #22303e } text { fill: #e4ecf4 } .kind { fill: #a7b8ca } }
 </style>
 `)
-	for _, v := range vs {
-		for _, e := range v.in {
-			x0, y0 := x[e.from.layer]+w[e.from.layer], top(e.from)+boxHeight/2
-			x1, y1 := x[v.layer], top(v)+boxHeight/2
-			m := (x1 - x0) / 2
-			fmt.Fprintf(b, `<path d="M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f"><title>%s → %s</title></path>`+"\n",
-				x0, y0, x0+m, y0, x1-m, y1, x1, y1, html.EscapeString(e.label()), html.EscapeString(v.name))
-		}
+	for _, l := range lines {
+		drawLine(b, l)
 	}
-	for _, v := range vs {
-		class := "stage"
-		if v.kind == "" {
-			class = "source"
+	for _, l := range layers {
+		for _, p := range l {
+			if p.v != nil {
+				drawBox(b, p)
+			}
 		}
-		y := top(v)
-		fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%d" rx="6"/>`+"\n", class, x[v.layer], y, w[v.layer], boxHeight)
-		lines := strings.Split(v.title("\n"), "\n")
-		base := y + boxHeight/2 + 4
-		if len(lines) == 2 {
-			base -= 8
-			fmt.Fprintf(b, `<text class="kind" x="%.1f" y="%.1f">%s</text>`+"\n", x[v.layer]+12, base+15, html.EscapeString(lines[1]))
-		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text>`+"\n", x[v.layer]+12, base, html.EscapeString(lines[0]))
 	}
 	b.WriteString("</svg>\n")
 }
 
-func layered(vs []*vertex) [][]*vertex {
-	var layers [][]*vertex
-	for _, v := range vs {
-		for len(layers) <= v.layer {
+// layOut makes the places of all vertices and the lanes of all long lines, by layer.
+func layOut(vs []*vertex) (layers [][]*place, lines []line) {
+	at := map[*vertex]*place{}
+	add := func(layer int, p *place) {
+		for len(layers) <= layer {
 			layers = append(layers, nil)
 		}
-		layers[v.layer] = append(layers[v.layer], v)
+		layers[layer] = append(layers[layer], p)
 	}
-	for _, l := range layers {
-		centre := map[*vertex]float64{}
-		for _, v := range l {
-			for _, e := range v.in {
-				centre[v] += float64(e.from.row) / float64(len(layers[e.from.layer])) / float64(len(v.in))
+	for _, v := range vs {
+		p := &place{v: v, h: boxHeight}
+		for _, t := range strings.Split(v.title("\n"), "\n") {
+			p.w = max(p.w, charWidth*float64(len([]rune(t)))+24)
+		}
+		at[v] = p
+		add(v.layer, p)
+	}
+	lanes := map[[2]*vertex][]*place{}
+	for _, v := range vs {
+		for _, e := range v.in {
+			between := lanes[[2]*vertex{e.from, v}]
+			if between == nil && e.from.layer+1 < v.layer {
+				for layer := e.from.layer + 1; layer < v.layer; layer++ {
+					lane := &place{h: laneHeight}
+					add(layer, lane)
+					between = append(between, lane)
+				}
+				lanes[[2]*vertex{e.from, v}] = between
 			}
-		}
-		sort.SliceStable(l, func(i, j int) bool { return centre[l[i]] < centre[l[j]] })
-		for i, v := range l {
-			v.row = i
+			via := append(append([]*place{at[e.from]}, between...), at[v])
+			for i, p := range via[1:] {
+				p.above = append(p.above, via[i])
+			}
+			lines = append(lines, line{e.label() + " → " + v.name, via})
 		}
 	}
-	return layers
+	return layers, lines
+}
+
+// order sorts a layer by the mean height of what each place comes from.
+func order(l []*place, height float64) {
+	for _, p := range l {
+		p.centre = 0
+		for _, a := range p.above {
+			p.centre += a.y / height / float64(len(p.above))
+		}
+	}
+	sort.SliceStable(l, func(i, j int) bool { return l[i].centre < l[j].centre })
+}
+
+func drawLine(b *strings.Builder, l line) {
+	from := l.via[0]
+	fmt.Fprintf(b, `<path d="M%.1f %.1f`, from.x+from.w, from.y)
+	x, y := from.x+from.w, from.y
+	for i, p := range l.via[1:] {
+		m := (p.x - x) / 2
+		fmt.Fprintf(b, "C%.1f %.1f %.1f %.1f %.1f %.1f", x+m, y, p.x-m, p.y, p.x, p.y)
+		if x, y = p.x, p.y; i+2 < len(l.via) {
+			x += p.w
+			fmt.Fprintf(b, "L%.1f %.1f", x, y)
+		}
+	}
+	fmt.Fprintf(b, `"><title>%s</title></path>`+"\n", html.EscapeString(l.label))
+}
+
+func drawBox(b *strings.Builder, p *place) {
+	class := "stage"
+	if p.v.kind == "" {
+		class = "source"
+	}
+	y := p.y - p.h/2
+	fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.0f" rx="6"/>`+"\n", class, p.x, y, p.w, p.h)
+	lines := strings.Split(p.v.title("\n"), "\n")
+	base := p.y + 4
+	if len(lines) == 2 {
+		base -= 8
+		fmt.Fprintf(b, `<text class="kind" x="%.1f" y="%.1f">%s</text>`+"\n", p.x+12, base+15, html.EscapeString(lines[1]))
+	}
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text>`+"\n", p.x+12, base, html.EscapeString(lines[0]))
 }
