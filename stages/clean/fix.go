@@ -220,6 +220,11 @@ func (p *page) ocrHyphens() wikitext.Count {
 	e := edits{s: p.S}
 	s := p.S
 	var seen map[string]bool // words of the text; made when one asks
+	kept := -1               // end of the last cut that kept its hyphen
+	keep := func(i int) {
+		e.replace(i+1, i+2, "")
+		kept = i + 2
+	}
 	for i := 1; i < len(s); i++ {
 		n := strings.Index(s[i:], "- ")
 		if n < 0 {
@@ -239,22 +244,23 @@ func (p *page) ocrHyphens() wikitext.Count {
 			end++
 		}
 		word, next := s[start:i], s[i+2:end]
+		inside := start > 0 && (s[start-1] == '-' || start == kept)
 		switch {
 		case coordination[next] || halfPrefixes[strings.ToLower(word)] || len(word) < 2: // a list, a prefix, a bullet
-		case prefixes[next] && end < len(s) && s[end] == '-' && (end+1 == len(s) || !isWordByte(s[end+1])): // pré- pós-
+		case prefixes[next] && end < len(s) && s[end] == '-': // pré- pós-
 		case prefixes[strings.ToLower(word)],
-			mesoclitics[next] && enclitics[word] && start > 0 && s[start-1] == '-':
-			e.replace(i+1, i+2, "")
-		case start > 0 && s[start-1] == '-': // guarda- roupa- etc.: a list of hyphens, not a cut
+			mesoclitics[next] && enclitics[word] && inside:
+			keep(i)
+		case inside: // guarda- roupa- etc.: a list of hyphens, not a cut
 		case enclitics[next]:
-			e.replace(i+1, i+2, "")
+			keep(i)
 		case utf8.RuneCountInString(next) >= 3, len(next) >= 2 && strings.HasPrefix(s[end:], "- "): // cons- ti- tuição
 			if seen == nil {
 				seen = wordsOf(s)
 			}
 			a, b := strings.ToLower(word), strings.ToLower(next)
 			if !seen[a+b] && (seen[a+"-"+b] || seen[a] && seen[b]) {
-				e.replace(i+1, i+2, "")
+				keep(i)
 			} else {
 				e.replace(i, i+2, "")
 			}

@@ -67,7 +67,7 @@ var ruleTests = []struct {
 	{"invisible", false, "cons\u00adti\u200btui\ufeffção\u0007", "constituição"},
 	{"spaces", false, "a\u00a0b\tc\u2009d\r\ne\u2028f", "a b c d\ne\nf"},
 	{"nfc", false, "constituic\u0327a\u0303o, 1º, m²", "constituição, 1º, m²"},
-	{"ocr-hyphens", false, "A cons- tituição disse- me: pré- e pós-guerra; a data de hoje, o limite, a data- limite, por- que sim, porque. O bem- estar não- oficial, levar-se- á, o pré- pós-, o ex- vice-rei, guarda- roupa- e.", "A constituição disse-me: pré- e pós-guerra; a data de hoje, o limite, a data-limite, porque sim, porque. O bem-estar não-oficial, levar-se-á, o pré- pós-, o ex-vice-rei, guardaroupa- e."},
+	{"ocr-hyphens", false, "A cons- tituição disse- me: pré- e pós-guerra; a data de hoje, o limite, a data- limite, por- que sim, porque. O bem- estar não- oficial, levar-se- á, far- se- á, o pré- pós-, o ex- rei, guarda- roupa- e.", "A constituição disse-me: pré- e pós-guerra; a data de hoje, o limite, a data-limite, porque sim, porque. O bem-estar não-oficial, levar-se-á, far-se-á, o pré- pós-, o ex-rei, guardaroupa- e."},
 	{"glued-years", false, "Em maio de2010 e até1999; o A2000, o de20105 e de2.010.", "Em maio de 2010 e até 1999; o A2000, o de20105 e de2.010."},
 	{"space-before-punctuation", false, "Sim , disse ( ele ) ; e foi . Fim ... .5 :) Ah . . . oh", "Sim, disse (ele); e foi. Fim ... .5 :) Ah . . . oh"},
 	{"double-spaces", false, "  um  dois   \ntrês ", "um dois\ntrês"},
