@@ -154,6 +154,7 @@ type page struct {
 	c      *Cleaner
 	doc    *corpus.Document
 	report *corpus.Report
+	lost   map[string]wikitext.Count // by cause
 }
 
 // Clean applies the rules to a document and reports what each touched. It fails only
@@ -181,6 +182,9 @@ func (c *Cleaner) Clean(d *corpus.Document, report *corpus.Report, seed uint64) 
 	}
 	if marked {
 		p.S = p.Plain()
+	}
+	for cause, n := range p.lost {
+		report.Lose(cause, d.Source, n.Matches, n.Bytes)
 	}
 	if len(c.user) > 0 {
 		for i := range c.user {

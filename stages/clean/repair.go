@@ -9,11 +9,16 @@ import (
 	"github.com/ptbr-slm/pipeline/corpus/wikitext"
 )
 
-// lose reports text that the removal of something damaged.
+// lose counts text that the removal of something damaged.
 func (p *page) lose(cause string, bytes int) {
-	if cause != "" {
-		p.report.Lose(cause, p.doc.Source, 1, int64(bytes))
+	if cause == "" {
+		return
 	}
+	if p.lost == nil {
+		p.lost = map[string]wikitext.Count{}
+	}
+	c := p.lost[cause]
+	p.lost[cause] = wikitext.Count{Matches: c.Matches + 1, Bytes: c.Bytes + int64(bytes)}
 }
 
 const separators = ",;:/–—-"

@@ -114,6 +114,10 @@ func TestLost(t *testing.T) {
 			t.Errorf("lost text of %s: %v, want %v (%v)", cause, got, want, r.Lost)
 		}
 	}
+	_, twice := mustClean(t, config(), "Tem {{Contagem|b}} casas, {{contagem}} ruas.", true)
+	if got := twice.Lost["contagem"]["s"]; got.Documents != 1 || got.Matches != 2 {
+		t.Errorf("two losses in a document: %+v", got)
+	}
 	if r.Numbers["unknown template população"]["s"] != 1 || r.Rules["templates-unknown"]["s"].Matches != 11 || r.Rules["templates-dropped"]["s"].Matches != 2 {
 		t.Errorf("numbers %v, rules %v", r.Numbers, r.Rules)
 	}
