@@ -52,6 +52,8 @@ var forms = []form{
 	{"article", regexp.MustCompile(`^(?i:art)[ .]*(\d{1,3}(?:\.\d{3})+|\d+)( ?[ºª])?(.*)$`), numbered("Art.")},
 	{"paragraph", regexp.MustCompile(`^§ ?(\d+)( ?[ºª])?(.*)$`), numbered("§")},
 	{"sole-paragraph", regexp.MustCompile(`^(?i:par[áa]grafo [úu]nico)([\s.:]*)(?:[-–—]\s*)?`), func(m []string) string { return "Parágrafo único. " }},
+	// Figures of Rome set with the letter l: VlIl, lI.
+	{"numeral-letter", regexp.MustCompile(`(^|[\s(])(?:[IVX]+l|l+[IVX])[IVXl]*([\s,.;:)-]|$)`), func(m []string) string { return strings.ReplaceAll(m[0], "l", "I") }},
 	{"item", regexp.MustCompile(`^([IVXLCDM]+(?:-[A-Z]{1,2})?)(?: [-–—] ?|[-–—] )`), func(m []string) string { return m[1] + " - " }},
 	{"letter", regexp.MustCompile(`^([a-z](?:-[A-Z])?) \)`), func(m []string) string { return m[1] + ")" }},
 	// A hyphen that was set as a dash: "presumir - se - á".

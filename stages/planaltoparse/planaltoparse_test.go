@@ -130,6 +130,7 @@ func TestCanonical(t *testing.T) {
 		{"b ) outro", "b) outro"},
 		{"o caput , e o resto .", "o caput, e o resto."},
 		{"1º .......", "1º ..."},
+		{"VlIl - os itens II, Vl, lI e Vl do Capítulo lIl", "VIII - os itens II, VI, II e VI do Capítulo III"},
 		{"regula - se pelo disposto; presumir - se - á; ajustá - lo.", "regula-se pelo disposto; presumir-se-á; ajustá-lo."},
 		{"VII - se a vítima; item l - se for", "VII - se a vítima; item l - se for"},
 		{"km² e 2ª, 10⁻³, ﬁm", "km² e 2ª, 10⁻³, ﬁm"}, // never NFKC
