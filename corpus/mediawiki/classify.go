@@ -22,7 +22,9 @@ func IsRedirect(text string) bool {
 	return false
 }
 
-// HasTemplate says whether a wikitext calls one of the templates, named in lower case.
+// HasTemplate says whether a wikitext calls one of the templates, named in lower case,
+// to mark the page. A call whose arguments hold a link does not: {{Desambiguação|Este
+// artigo fala do mundo. Para o reino, ver [[Reino]].}} is a notice above an article.
 func HasTemplate(text string, names map[string]bool) bool {
 	for {
 		_, rest, ok := strings.Cut(text, "{{")
@@ -40,7 +42,10 @@ func HasTemplate(text string, names map[string]bool) bool {
 			}
 		}
 		if names[strings.ToLower(strings.TrimSpace(strings.ReplaceAll(rest[:end], "_", " ")))] {
-			return true
+			arguments, _, _ := strings.Cut(rest[end:], "}}")
+			if !strings.Contains(arguments, "[[") {
+				return true
+			}
 		}
 	}
 }
