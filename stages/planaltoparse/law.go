@@ -53,6 +53,8 @@ const (
 var (
 	note = regexp.MustCompile(`\s*\((?i:` + noteWords + `)[^()]*(?:\([^()]*\)[^()]*)*(?:\)+|$)(?:\s+(?:Vigência|Regulamento|Produção de efeitos?)\b\.?)*`)
 	fate = regexp.MustCompile(`\s*\((?i:` + fateWords + `)[^()]*(?:\([^()]*\)[^()]*)*\)`)
+	// trailing is a remark at the end of a line that lost its parentheses.
+	trailing = regexp.MustCompile(`([.;:,”"]| ou| e)\s+(?:(?:Incluíd[oa]|Redação dada|Acrescid[oa]) pel[oa] (?:Lei|Decreto|Medida|Emenda)[^();:]{4,60}?)?(?:\s*(?:Vigência(?: encerrada)?|Produção de efeitos?))*$`)
 	// label is a line that says where it stands and nothing else.
 	label = regexp.MustCompile(`^(?:Art\. [\d.]+º?(?:-[A-Z]+)?\.?|§ \d+º?(?:-[A-Z]+)?\.?|Parágrafo único\.?|[IVXLCDM]+(?:-[A-Z]+)? ?-?|[a-z](?:-[A-Z])?\)|[\PLºª]*)[\s.;,]*(?:e|ou)?$`)
 	// history is what links beside a struck line say of it.
@@ -131,21 +133,23 @@ func (l *law) revoked(in []htmltext.Line) (bytes int64, out []string) {
 // mistake: rows of dots and headings may follow each other.
 const minRepeated = 20
 
-// startOf says whether rest is no more than the first letters of a word that the line
-// begins with: a page struck out "rt. 28." and left the A.
+// startOf says whether rest is no more than the first letters of a word or label that
+// the line begins with: a page struck out "rt. 28." and left the A, or ") os" and the c.
 func startOf(line, rest string) bool {
 	word := strings.TrimRight(rest, " .")
 	if n := utf8.RuneCountInString(word); n == 0 || n > 3 || !strings.HasPrefix(line, word) {
 		return false
 	}
-	next, _ := utf8.DecodeRuneInString(line[len(word):])
-	return unicode.IsLetter(next)
+	line = line[len(word):]
+	next, _ := utf8.DecodeRuneInString(line)
+	line = strings.TrimLeft(line, " ")
+	return unicode.IsLetter(next) || strings.HasPrefix(word+line, "Art.") || strings.HasPrefix(line, ")")
 }
 
 // notes takes remarks on amendments out of a line. "" says that it held nothing else;
 // that an article is revoked or vetoed is said where there is no more to say of it.
 func (l *law) notes(line string) string {
-	bare := note.ReplaceAllString(line, "")
+	bare := trailing.ReplaceAllString(note.ReplaceAllString(line, ""), "$1")
 	if !label.MatchString(strings.TrimSpace(fate.ReplaceAllString(bare, ""))) {
 		bare = fate.ReplaceAllStringFunc(bare, func(s string) string {
 			if strings.Contains(strings.ToLower(s), "vetad") {

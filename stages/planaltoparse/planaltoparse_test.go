@@ -185,8 +185,13 @@ func TestRemains(t *testing.T) {
 		"<p>A<strike>rt. 28. Serão arquivadas.</strike></p>":                                                 "",
 		"<p>A<strike>rt. 75. Os infratores.</strike> <a>Vigência encerrada</a></p>":                          "",
 		"<p><strike>III - infrações da Lei n</strike>º<strike> 12.529</strike></p>":                          "",
+		"<p>A <strike>rt. 334. Importar.</strike></p>":                                                       "",
+		"<p>c <strike>) os nascidos no estrangeiro;</strike></p>":                                            "",
 		"<p>A <strike>velha</strike></p>":                                                                    "A",
 		"<p>§ 1º O órgão poderá atuar.</p><p>§ 1º O órgão poderá atuar. (Redação dada pela Lei nº 2)</p>":    "§ 1º O órgão poderá atuar.",
+		"<p>é cometido com violência; ou Incluído pela Lei nº 13.445, de 2017 Vigência</p>":                  "é cometido com violência; ou",
+		"<p>durante a vigência. Vigência encerrada</p>":                                                      "durante a vigência.",
+		"<p>e entra em vigência</p>":                                                                         "e entra em vigência",
 		"<p>.......</p><p>.......</p>":                                                                       "...\n...",
 		"<p>as expressões \u0091sociedade\u0092 \u0096 ou \u0093companhia\u0094\u0081</p>":                   "as expressões ‘sociedade’ – ou “companhia”",
 	} {
