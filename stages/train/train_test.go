@@ -2,19 +2,13 @@ package train
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/ptbr-slm/pipeline/artifacts"
-	"github.com/ptbr-slm/pipeline/dag/executor/task"
-	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
 	"github.com/ptbr-slm/pipeline/model/infer"
 	"github.com/ptbr-slm/pipeline/model/train"
@@ -80,21 +74,6 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-type listener struct {
-	step func(done int64)
-	log  []string
-}
-
-func (l *listener) Progress(done, _ int64, _ string) {
-	if l.step != nil {
-		l.step(done)
-	}
-}
-func (l *listener) Metric(string, int64, float64) {}
-func (l *listener) Count(string, string, int64)   {}
-func (l *listener) Log(line string)               { l.log = append(l.log, line) }
-func (l *listener) Refuse(string)                 {}
-
 // Interrupted, and gone on with in another attempt, with other checkpoints: the same files.
 func TestInterrupted(t *testing.T) {
 	in := inputs(t)
@@ -102,67 +81,20 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	c := config()
 	c.SaveEvery, c.Keep = 5, 1
-	cfg, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
+	r := stagetest.Interrupted(t, Kind, c, in, 13*192)
+	if log := strings.Join(r.Log, "\n"); !strings.Contains(log, "going on from checkpoint step-00000013") {
+		t.Errorf("it began anew:\n%s", log)
 	}
-	s, err := Kind.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	attempt := func(n int, ctx context.Context, l *listener) ([]task.Output, error) {
-		spec := task.Spec{Config: cfg, Outputs: []string{"model", "log"}, Seed: 42, CPUs: 2, Inputs: map[string][]task.Input{},
-			Work: filepath.Join(dir, fmt.Sprint("work", n)), Partial: filepath.Join(dir, "partial")}
-		if err := os.MkdirAll(spec.Work, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for port, files := range in {
-			for i, f := range files {
-				path := filepath.Join(dir, fmt.Sprint(port, i))
-				if err := os.WriteFile(path, f.Data, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				d, size, err := artifacts.HashFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				spec.Inputs[port] = append(spec.Inputs[port], task.Input{Path: path, File: stage.File{Name: f.Name, Digest: d, Size: size}})
+	for _, port := range []string{"log", "model"} {
+		for i, o := range r.Out[port] {
+			if want := whole.Out[port][i]; o.Name != want.Name || o.Digest != want.Digest {
+				t.Errorf("%s is %.12s, want %s %.12s", o.Name, o.Digest, want.Name, want.Digest)
 			}
 		}
-		tk := task.New(spec, l)
-		defer tk.Close()
-		if err := s.Run(ctx, tk); err != nil {
-			return nil, err
-		}
-		return tk.Finish()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if _, err := attempt(0, ctx, &listener{step: func(done int64) {
-		if done == 13*192 {
-			cancel()
-		}
-	}}); !errors.Is(err, context.Canceled) {
-		t.Fatalf("interrupted: %v", err)
-	}
-	l := &listener{}
-	out, err := attempt(1, t.Context(), l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(strings.Join(l.log, "\n"), "going on from checkpoint step-00000013") {
-		t.Errorf("it began anew:\n%s", strings.Join(l.log, "\n"))
-	}
-	want := append(slices.Clone(whole.Out["log"]), whole.Out["model"]...)
-	if len(out) != len(want) {
-		t.Fatalf("%d files, want %d", len(out), len(want))
-	}
-	for i, o := range out {
-		if o.Name != want[i].Name || o.Digest != want[i].Digest {
-			t.Errorf("%s is %.12s, want %s %.12s", o.Name, o.Digest, want[i].Name, want[i].Digest)
+		if len(r.Out[port]) != len(whole.Out[port]) {
+			t.Errorf("%d files in %s, want %d", len(r.Out[port]), port, len(whole.Out[port]))
 		}
 	}
 }

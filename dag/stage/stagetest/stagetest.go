@@ -7,10 +7,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -109,6 +111,38 @@ func Run(t testing.TB, k stage.Kind, config any, inputs map[string][]Input) *Res
 // Try runs a kind once and returns its error.
 func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus int, reverse bool) (*Result, error) {
 	t.Helper()
+	return try(t, k, config, inputs, manner{cpus: cpus, reverse: reverse})
+}
+
+// Interrupted runs a kind as Run does, but asks each part to stop when it has made so much
+// progress, and then does it again in another work directory, with the checkpoints that
+// the first attempt left. It fails the test if no part was interrupted.
+func Interrupted(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, progress int64) *Result {
+	t.Helper()
+	m := manner{cpus: 2, stopAt: progress}
+	r, err := try(t, k, config, inputs, m)
+	if err != nil {
+		t.Fatalf("%s, interrupted: %v", k.Name, err)
+	}
+	if !slices.Contains(r.Log, interrupted) {
+		t.Fatalf("%s never made a progress of %d", k.Name, progress)
+	}
+	return r
+}
+
+// interrupted is the line in Result.Log between two attempts.
+const interrupted = "(interrupted)"
+
+// manner is how a kind is run.
+type manner struct {
+	cpus    int
+	reverse bool
+	stopAt  int64 // progress at which a part's first attempt is stopped; 0: never
+}
+
+func try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, how manner) (*Result, error) {
+	t.Helper()
+	cpus, reverse := how.cpus, how.reverse
 	dir := t.TempDir()
 	in := map[string][]task.Input{}
 	for port, files := range inputs {
@@ -175,7 +209,7 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 				t.Fatal(err)
 			}
 		}
-		if made[i], err = do(t, spec, r, part.Run); err != nil {
+		if made[i], err = do(t, spec, r, part.Run, how.stopAt); err != nil {
 			return nil, fmt.Errorf("part %q: %w", r.Parts[i].Name, err)
 		}
 	}
@@ -194,7 +228,7 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 			f.Name = ""
 			spec.Inputs[o.Port] = append(spec.Inputs[o.Port], task.Input{File: f, Path: o.Path})
 		}
-		if all, err = do(t, spec, r, j.Join); err != nil {
+		if all, err = do(t, spec, r, j.Join, 0); err != nil {
 			return nil, fmt.Errorf("join: %w", err)
 		}
 	}
@@ -208,13 +242,29 @@ func Try(t testing.TB, k stage.Kind, config any, inputs map[string][]Input, cpus
 	return r, nil
 }
 
-func do(t testing.TB, spec task.Spec, r *Result, run func(context.Context, stage.Task) error) ([]task.Output, error) {
+// do runs one part, or, with a stopAt, two attempts at it.
+func do(t testing.TB, spec task.Spec, r *Result, run func(context.Context, stage.Task) error, stopAt int64) ([]task.Output, error) {
+	if stopAt > 0 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		first := spec
+		first.Work += "-first"
+		out, err := attempt(t, ctx, first, &listener{r: r, stopAt: stopAt, stop: cancel}, run)
+		if err == nil || !errors.Is(err, context.Canceled) {
+			return out, err
+		}
+		r.Log = append(r.Log, interrupted)
+	}
+	return attempt(t, t.Context(), spec, &listener{r: r}, run)
+}
+
+func attempt(t testing.TB, ctx context.Context, spec task.Spec, l *listener, run func(context.Context, stage.Task) error) ([]task.Output, error) {
 	if err := os.MkdirAll(spec.Work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	tk := task.New(spec, &listener{r: r})
+	tk := task.New(spec, l)
 	defer tk.Close()
-	if err := run(t.Context(), tk); err != nil {
+	if err := run(ctx, tk); err != nil {
 		return nil, err
 	}
 	return tk.Finish()
@@ -266,11 +316,18 @@ func ports(p []stage.Port) (names []string) {
 }
 
 type listener struct {
-	mu sync.Mutex
-	r  *Result
+	mu     sync.Mutex
+	r      *Result
+	stopAt int64
+	stop   func()
 }
 
-func (l *listener) Progress(done, total int64, unit string) {}
+func (l *listener) Progress(done, total int64, unit string) {
+	if l.stop != nil && done >= l.stopAt {
+		l.stop()
+	}
+}
+
 func (l *listener) Metric(name string, _ int64, x float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
