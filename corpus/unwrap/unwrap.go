@@ -7,7 +7,8 @@
 // such breaks pile up at one length. Verse has few of them (its lines begin with
 // capitals), or many at all lengths. Both the width and whether there is one are
 // decided around each line, since a book may hold a preface in prose, poems, and
-// letters set narrower.
+// letters set narrower; where two widths mix, a break at the lesser one is joined only
+// if it falls inside a sentence.
 package unwrap
 
 import (
@@ -38,6 +39,7 @@ type line struct {
 	runes    int    // length of text
 	first    int    // length of its first word
 	width    float64
+	narrow   float64 // another width that some of the lines around have (letters, quotations), or 0
 	indent   int
 	inside   bool // the break after it falls inside a sentence
 	beginsLo bool
@@ -126,10 +128,17 @@ func measure(lines []line) {
 		if width < narrowest {
 			continue
 		}
+		narrow := narrower(at, width)
 		var piled, long, low int
 		for i := a; i < z; i++ {
 			l := &lines[i+1]
-			if l.text == "" || lines[i].text == "" || full(&lines[i], l) < slack*width {
+			if l.text == "" || lines[i].text == "" {
+				continue
+			}
+			if full(&lines[i], l) < slack*width {
+				if narrow > 0 && lines[i].inside && full(&lines[i], l) >= slack*narrow {
+					piled++
+				}
 				continue
 			}
 			long++
@@ -144,9 +153,26 @@ func measure(lines []line) {
 			continue
 		}
 		for i := from; i < to; i++ {
-			lines[i].width = width
+			lines[i].width, lines[i].narrow = width, narrow
 		}
 	}
+}
+
+// narrower finds a second width among sorted lengths, below that of most lines: 0 when
+// fewer than a width's witnesses, and fewer than a tenth of the breaks, show it.
+func narrower(at []float64, width float64) float64 {
+	n := 0
+	for n < len(at) && at[n] < 0.9*width {
+		n++
+	}
+	if n < 2*witnesses || 10*n < len(at) {
+		return 0
+	}
+	w := at[(n-1)*9/10]
+	if w < narrowest {
+		return 0
+	}
+	return w
 }
 
 // wrapped says whether the break between p and l comes from wrapping.
@@ -158,7 +184,8 @@ func wrapped(p, l *line) bool {
 	if !l.beginsLo && ends(p.text) {
 		need = sure
 	}
-	return full(p, l) >= need*p.width
+	f := full(p, l)
+	return f >= need*p.width || p.narrow > 0 && p.inside && f >= slack*p.narrow
 }
 
 // goesOn says whether the text of p can go on in l at all.

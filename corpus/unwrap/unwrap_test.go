@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// The novel, the verse and the play are excerpts of Machado de Assis as the sample
+// The novel, the verse, the play and the chronicle of two widths are excerpts of Machado de Assis as the sample
 // corpus has them.
 func TestProseJoinsVerseStands(t *testing.T) {
 	read := func(name string) string {
@@ -17,7 +17,7 @@ func TestProseJoinsVerseStands(t *testing.T) {
 		}
 		return string(b)
 	}
-	for _, name := range []string{"novel", "verse", "play", "preface-and-verse"} {
+	for _, name := range []string{"novel", "verse", "play", "preface-and-verse", "two-widths"} {
 		got, _ := Text(read(name+".txt"), false)
 		if want := read(name + ".want"); got != want {
 			t.Errorf("%s:\n%s", name, firstDifference(got, want))
