@@ -29,6 +29,7 @@ const barSteps = 1000
 // do. So no lock is held while a bar is told anything, or both would wait for ever.
 type screen struct {
 	out    io.Writer
+	term   io.Writer // what the bars draw on
 	ledger *artifacts.Ledger
 	jobs   int
 	bars   *mpb.Progress // nil: plain lines
@@ -51,7 +52,7 @@ type shownStage struct {
 }
 
 func newScreen(out *os.File, l *artifacts.Ledger, jobs int) *screen {
-	s := &screen{out: out, ledger: l, jobs: jobs, stages: map[string]*shownStage{}, rates: map[string]rate{}}
+	s := &screen{out: out, term: out, ledger: l, jobs: jobs, stages: map[string]*shownStage{}, rates: map[string]rate{}}
 	if isTerminal(out) && os.Getenv("TERM") != "dumb" {
 		s.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(28), mpb.WithRefreshRate(150*time.Millisecond))
 		s.out = s.bars
@@ -229,7 +230,14 @@ func (s *screen) Metric(stage string, m executor.Metric) {
 }
 
 // Notice implements dag.Observer.
-func (s *screen) Notice(text string) { fmt.Fprintln(s.out, text) }
+func (s *screen) Notice(text string) {
+	if s.bars != nil {
+		// Whoever pressed Ctrl-C has ^C on the line below the bars; drawing starts at
+		// the left again.
+		fmt.Fprint(s.term, "\r")
+	}
+	fmt.Fprintln(s.out, text)
+}
 
 // close ends the bars, leaving the lines above them.
 func (s *screen) close() {

@@ -27,6 +27,14 @@ var coloured = isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// columns is the width of the terminal on stdout, or 0 where there is none.
+var columns = func() int {
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		return w
+	}
+	return 0
+}()
+
 func paint(code, s string) string {
 	if !coloured || s == "" {
 		return s
@@ -34,7 +42,7 @@ func paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// table is rows of text in aligned columns.
+// table is rows of text in aligned columns. On a terminal the last one is cut at the edge.
 type table struct {
 	rows     [][]string
 	rightish map[int]bool
@@ -61,11 +69,17 @@ func (t *table) print(w io.Writer) {
 	}
 	for n, r := range t.rows {
 		var b strings.Builder
+		used := 0
 		for i, c := range r {
 			if width[i] == 0 {
 				continue
 			}
-			pad := strings.Repeat(" ", width[i]-shownWidth(c))
+			if i == len(r)-1 && columns > 0 {
+				c = runewidth.Truncate(c, max(columns-used-2, 8), "…")
+				width[i] = max(shownWidth(c), 1)
+			}
+			used += width[i] + 2
+			pad := strings.Repeat(" ", max(width[i]-shownWidth(c), 0))
 			if n == 0 {
 				c = paint(dim, c)
 			}
