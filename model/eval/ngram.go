@@ -3,6 +3,8 @@ package eval
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ptbr-slm/pipeline/model/kernel"
 )
 
 // MaxOrder is the longest n-gram in bytes: eight fill a key.
@@ -136,7 +138,7 @@ func (m *NGram) Nats(text string) float64 {
 	var nats float64
 	history, have := uint64(start), 1
 	for i := range len(text) {
-		nats -= log(m.probability(history, have, text[i]))
+		nats -= kernel.Log(m.probability(history, have, text[i]))
 		history = history<<8 | uint64(text[i])
 		have = min(have+1, MaxOrder)
 	}

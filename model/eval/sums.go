@@ -6,7 +6,11 @@
 // logits give the same figures on any machine.
 package eval
 
-import "math"
+import (
+	"math"
+
+	"github.com/ptbr-slm/pipeline/model/kernel"
+)
 
 // Sums is what a model scored on some text adds up to. Sums of parts add.
 type Sums struct {
@@ -42,7 +46,7 @@ func (s *Sums) Observe(logits []float32, token uint32) {
 	rank := 0 // of the token; the lower id goes first among equals
 	for i, l := range logits {
 		d := float64(l) - float64(top)
-		e := exp(d)
+		e := kernel.Exp(d)
 		z += e
 		if e > 0 {
 			dz += float64(d * e)
@@ -51,7 +55,7 @@ func (s *Sums) Observe(logits []float32, token uint32) {
 			rank++
 		}
 	}
-	lnZ := log(z)
+	lnZ := kernel.Log(z)
 	s.Tokens++
 	s.Nats += lnZ - (float64(target) - float64(top))
 	s.Entropy += lnZ - dz/z
@@ -107,5 +111,5 @@ func perplexity(nats float64, n int64) float64 {
 	if x > 700 {
 		return math.MaxFloat64
 	}
-	return 1 / exp(-x)
+	return 1 / kernel.Exp(-x)
 }

@@ -85,7 +85,7 @@ func (s *sampler) next(logits []float32) uint32 {
 	s.probs = s.probs[:0]
 	total := 0.0
 	for _, id := range s.order[:keep] {
-		p := math.Pow(float64(logits[id]), 1/s.Temperature)
+		p := kernel.Pow(float64(logits[id]), 1/s.Temperature)
 		s.probs = append(s.probs, p)
 		total += p
 	}

@@ -16,7 +16,7 @@ func (c *CPU[T]) CrossEntropy(loss, logits []T, targets []uint32) {
 		}
 		x := row[targets[t]]
 		top, sum := c.softmax(row)
-		loss[t] = T(math.Log(float64(sum))) + top - x
+		loss[t] = T(Log(float64(sum))) + top - x
 		inv := 1 / sum
 		for i := range row {
 			row[i] *= inv
@@ -47,7 +47,7 @@ func (c *CPU[T]) softmax(row []T) (top, sum T) {
 func (c *CPU[T]) Loss(row []T, target uint32) float64 {
 	x := row[target]
 	top, sum := c.softmax(row)
-	return math.Log(float64(sum)) + float64(top-x)
+	return Log(float64(sum)) + float64(top-x)
 }
 
 // Softmax turns a row of logits into probabilities.

@@ -18,7 +18,7 @@ func adamW[T Float](p, g, m, v []T, s AdamW, scale T) {
 	b1, b2 := T(s.Beta1), T(s.Beta2)
 	o1, o2 := T(1-s.Beta1), T(1-s.Beta2)
 	// m̂/(√v̂+eps) = m/(√v+eps·√c2) · √c2/c1
-	c1, c2 := 1-math.Pow(s.Beta1, float64(s.Step)), 1-math.Pow(s.Beta2, float64(s.Step))
+	c1, c2 := 1-Pow(s.Beta1, float64(s.Step)), 1-Pow(s.Beta2, float64(s.Step))
 	step, eps := T(s.Rate*math.Sqrt(c2)/c1), T(s.Eps*math.Sqrt(c2))
 	keep := T(1 - float64(s.Rate*s.Decay))
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]

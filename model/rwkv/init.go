@@ -31,11 +31,11 @@ func Init(c Config, seed uint64, threads int) *Params[float32] {
 		fill(b.LN2W, 1)
 		for i := range c.Embd {
 			x := float64(i) / d
-			b.Decay[i] = float32(-5 + float64(8*math.Pow(float64(i)/(d-1), 0.7+float64(1.3*up))))
-			b.First[i] = float32(math.Log(0.3) + float64(0.5*float64((i+1)%3-1)))
-			b.MixK[i] = float32(math.Pow(x, down))
-			b.MixV[i] = float32(math.Pow(x, down) + float64(0.3*up))
-			b.MixR[i] = float32(math.Pow(x, 0.5*down))
+			b.Decay[i] = float32(-5 + float64(8*kernel.Pow(float64(i)/(d-1), 0.7+float64(1.3*up))))
+			b.First[i] = float32(kernel.Log(0.3) + float64(0.5*float64((i+1)%3-1)))
+			b.MixK[i] = float32(kernel.Pow(x, down))
+			b.MixV[i] = float32(kernel.Pow(x, down) + float64(0.3*up))
+			b.MixR[i] = float32(kernel.Pow(x, 0.5*down))
 			b.FFNMixK[i], b.FFNMixR[i] = b.MixK[i], b.MixK[i]
 		}
 		orthogonal(b.Value, c.Embd, c.Embd, 1, r, threads)
@@ -65,7 +65,7 @@ func (s *source) normal() float64 {
 	for {
 		x, y := 2*s.uniform()-1, 2*s.uniform()-1
 		if q := float64(x*x) + float64(y*y); q < 1 && q > 0 {
-			return x * math.Sqrt(-2*math.Log(q)/q)
+			return x * math.Sqrt(-2*kernel.Log(q)/q)
 		}
 	}
 }

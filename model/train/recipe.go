@@ -10,6 +10,8 @@ package train
 import (
 	"fmt"
 	"math"
+
+	"github.com/ptbr-slm/pipeline/model/kernel"
 )
 
 // Recipe is all of a run, besides network and data, that its result depends on.
@@ -74,5 +76,5 @@ func (r Recipe) rate(step int) float64 {
 	}
 	p := float64(step-r.Warmup) / float64(max(1, r.Steps-1-r.Warmup))
 	half := float64(0.5 * (1 - r.MinRatio))
-	return r.Rate * (r.MinRatio + half + float64(half*math.Cos(math.Pi*p)))
+	return r.Rate * (r.MinRatio + half + float64(half*kernel.CosPi(p)))
 }
