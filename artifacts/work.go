@@ -1,7 +1,6 @@
 package artifacts
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,7 +35,8 @@ func (s *Store) clearUp() error {
 		if err != nil {
 			continue
 		}
-		if err := errors.Join(s.RemoveWork(run), unlock(lock)); err != nil {
+		_ = s.RemoveWork(run) // what cannot be removed now is waste, no reason to refuse the store
+		if err := unlock(lock); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 	if err != nil {
 		return nil, nil, err
 	}
+	defer os.RemoveAll(dir) // of a failed attempt too: the next needs the room
 	limit := w.limit()
 	pctx := ctx
 	if limit > 0 {
@@ -80,10 +81,9 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 	if err := c.store.Ledger().RecordPart(rec, a); err != nil {
 		return nil, nil, err
 	}
-	if err := c.store.DropPartial(w.key); err != nil {
-		return nil, nil, err
-	}
-	return a, hear.last, os.RemoveAll(dir)
+	// The part is made and known: checkpoints that cannot be cleared away are waste.
+	_ = c.store.DropPartial(w.key)
+	return a, hear.last, nil
 }
 
 // limit is the time a part may take; 0 for no bound.

@@ -27,7 +27,7 @@ type graph struct {
 // newGraph builds the nodes of the target stages and all they need; no targets means
 // every stage.
 func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[string][]file, targets []string) (*graph, error) {
-	want, err := closure(p, targets)
+	want, err := Closure(p, targets)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,9 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 	return g, nil
 }
 
-// closure names the target stages and all above them.
-func closure(p *pipelinefile.Pipeline, targets []string) (map[string]bool, error) {
+// Closure names the target stages and all above them; without targets, all stages. The
+// error is an *UnknownStage.
+func Closure(p *pipelinefile.Pipeline, targets []string) (map[string]bool, error) {
 	want := map[string]bool{}
 	if len(targets) == 0 {
 		for i := range p.Stages {

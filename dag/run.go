@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,7 +51,9 @@ type coordinator struct {
 	stat     map[*node]*tally
 	metrics  map[string]float64
 	failures []Failure
-	stopping bool // start nothing more
+	stopping bool            // start nothing more
+	waits    context.Context // of those who wait for a key; ends when nothing more is started
+	giveUp   context.CancelFunc
 	began    time.Time
 }
 
@@ -98,6 +101,8 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 		return nil, err
 	}
 	g.onHit, g.onDone = c.hit, c.stageDone
+	c.waits, c.giveUp = context.WithCancel(ctx)
+	defer c.giveUp()
 	err = c.loop(ctx)
 	s := c.summary(ctx)
 	if err != nil {
@@ -134,25 +139,43 @@ func (c *coordinator) loop(ctx context.Context) error {
 		if first == nil {
 			first = c.step(ctx)
 			if first != nil {
-				c.stopping = true
+				c.halt()
 			}
 		}
 		if c.active == 0 && (c.stopping || len(c.queue) == 0) {
-			return first
+			return errors.Join(first, c.letGo())
 		}
 		select {
 		case f := <-c.events:
 			if err := f(); err != nil && first == nil {
-				first, c.stopping = err, true
+				first = err
+				c.halt()
 			}
 		case <-stop:
-			stop, c.stopping = nil, true
+			stop = nil
+			c.halt()
 			c.notice("interrupted: waiting for %d running parts to stop at a checkpoint (interrupt again to kill them)", c.busy())
 		case <-force:
 			force = nil
 			c.o.Executor.Kill()
 		}
 	}
+}
+
+// letGo unlocks the keys of parts that were never started.
+func (c *coordinator) letGo() (err error) {
+	for _, w := range c.queue {
+		if w.lock != nil {
+			err = errors.Join(err, w.lock.Unlock())
+		}
+	}
+	return err
+}
+
+// halt starts nothing more. Whoever waits for another process's part gives up.
+func (c *coordinator) halt() {
+	c.stopping = true
+	c.giveUp()
 }
 
 // step settles what is known and starts what can start.
@@ -228,11 +251,15 @@ func (c *coordinator) begin(ctx context.Context, w *work) {
 	}
 	owner := fmt.Sprintf("pid %d, run %d, stage %s", os.Getpid(), c.run, w.node.Name)
 	c.spawn(func() func() error {
-		lock, err := c.store.LockKey(ctx, w.key, owner, func(holder string) {
+		lock, err := c.store.LockKey(c.waits, w.key, owner, func(holder string) {
 			c.events <- func() error {
-				w.waiting = true
-				c.release(w)
-				c.notice("%s, part %s: waiting for %s, which is doing it", w.node.Name, w.name, holder)
+				if !w.waiting { // told again when the key changes hands
+					w.waiting = true
+					c.release(w)
+				}
+				if !strings.Contains(holder, fmt.Sprintf("pid %d,", os.Getpid())) { // else an equal part of this run
+					c.notice("%s, part %s: waiting for %s, which is doing it", w.node.Name, w.name, holder)
+				}
 				return nil
 			}
 		})
@@ -248,21 +275,20 @@ func (c *coordinator) locked(ctx context.Context, w *work, lock *artifacts.KeyLo
 		if !waited {
 			c.release(w)
 		}
-		if ctx.Err() != nil {
+		if c.waits.Err() != nil {
 			return nil
 		}
 		return err
 	}
 	known, err := c.store.Ledger().Actions([]string{w.key})
-	if err != nil {
-		return err
-	}
-	if a := known[w.key]; a != nil && c.absent(a) == "" {
-		if err := lock.Unlock(); err != nil {
-			return err
-		}
+	a := known[w.key]
+	hit := err == nil && a != nil && c.absent(a) == ""
+	if hit || err != nil || c.stopping {
 		if !waited {
 			c.release(w)
+		}
+		if err = errors.Join(err, lock.Unlock()); err != nil || !hit {
+			return err
 		}
 		c.hit(w.part)
 		return c.complete(w.part, a)
@@ -271,10 +297,6 @@ func (c *coordinator) locked(ctx context.Context, w *work, lock *artifacts.KeyLo
 	if waited {
 		c.queue = append([]*work{w}, c.queue...)
 		return nil
-	}
-	if c.stopping {
-		c.release(w)
-		return lock.Unlock()
 	}
 	c.spawn(func() func() error { return c.execute(ctx, w) })
 	return nil
@@ -382,7 +404,7 @@ func (c *coordinator) fail(n *node, f Failure) {
 	f.Ignored = n.ContinueOnError
 	c.failures = append(c.failures, f)
 	if !c.o.KeepGoing && !n.ContinueOnError {
-		c.stopping = true
+		c.halt()
 	}
 	c.skipBelow(n)
 	c.show(n)
@@ -436,7 +458,7 @@ func (c *coordinator) stageDone(n *node) error {
 	if len(n.refusals) > 0 {
 		c.skipBelow(n)
 		if !c.o.KeepGoing {
-			c.stopping = true
+			c.halt()
 		}
 	}
 	c.show(n)

@@ -189,6 +189,8 @@ func (c *coordinator) summary(ctx context.Context) *Summary {
 		s.State = StateRefused
 	case ctx.Err() != nil && unfinished:
 		s.State = StateInterrupted
+	case unfinished: // nothing failed and nobody asked: a fault of the engine, never a success
+		s.State = StateFailed
 	}
 	return s
 }

@@ -2,5 +2,4 @@
 
 package main
 
-// killPoints is at how many points of a run the coordinator, or a worker, is killed.
-const killPoints = 20
+const underRace = false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/dag"
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
 	"github.com/ptbr-slm/pipeline/dag/source"
 	"github.com/ptbr-slm/pipeline/stages"
@@ -74,19 +75,26 @@ func (m memo) RememberSource(id source.FileID, digest string) error {
 	return m.l.PutSourceDigest(ledgerID(id), digest, time.Now())
 }
 
-// resolveSources finds, fetches and hashes the sources that the pipeline's stages read.
-// What is wrong with them is the user's to mend: a usage error.
-func resolveSources(ctx context.Context, p *pipelinefile.Pipeline, s *artifacts.Store, offline bool, progress func(source.Event)) (map[string][]source.Resolved, error) {
-	r, err := source.Resolve(ctx, usedSources(p), memo{s.Ledger()}, source.Options{Offline: offline, Progress: progress})
+// resolveSources finds, fetches and hashes the sources that the target stages and those
+// above them read. What is wrong with them is the user's to mend: a usage error.
+func resolveSources(ctx context.Context, p *pipelinefile.Pipeline, targets []string, s *artifacts.Store, offline bool, progress func(source.Event)) (map[string][]source.Resolved, error) {
+	want, err := dag.Closure(p, targets)
+	if err != nil {
+		return nil, err
+	}
+	r, err := source.Resolve(ctx, usedSources(p, want), memo{s.Ledger()}, source.Options{Offline: offline, Progress: progress})
 	if err != nil && ctx.Err() == nil {
 		err = usage{err}
 	}
 	return r, err
 }
 
-func usedSources(p *pipelinefile.Pipeline) (used []pipelinefile.Source) {
+func usedSources(p *pipelinefile.Pipeline, want map[string]bool) (used []pipelinefile.Source) {
 	wired := map[string]bool{}
 	for i := range p.Stages {
+		if !want[p.Stages[i].Name] {
+			continue
+		}
 		for _, refs := range p.Stages[i].From {
 			for _, r := range refs {
 				wired[r.Source] = true

@@ -33,7 +33,7 @@ func (f *planFlags) plan(c *cobra.Command, file string, targets []string) (*dag.
 		return nil, err
 	}
 	defer store.Close()
-	sources, err := resolveSources(c.Context(), p, store, true, nil)
+	sources, err := resolveSources(c.Context(), p, targets, store, true, nil)
 	if err != nil {
 		return nil, err
 	}

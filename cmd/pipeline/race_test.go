@@ -2,6 +2,7 @@
 
 package main
 
-// The race detector makes each of the many runs of TestKillAnywhere some ten times as
-// slow, and sees nothing new in them: the plain suite walks all points.
-const killPoints = 3
+// underRace: the detector makes each of the many whole runs of the slowest tests some ten
+// times as slow. The plain suite walks them; under the detector the tests of package dag
+// run the coordinator.
+const underRace = true

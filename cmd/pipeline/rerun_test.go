@@ -15,6 +15,9 @@ import (
 // TestRerunDoesWhatChanged holds what reruns after a change, that plan and explain say
 // so beforehand, naming what changed, and that the result is that of a clean build.
 func TestRerunDoesWhatChanged(t *testing.T) {
+	if underRace {
+		t.Skip("walked by the plain suite")
+	}
 	for _, c := range []struct {
 		name    string
 		change  func(*sandbox)
@@ -122,6 +125,9 @@ func partsOf(d *dag.Summary, stage string) int {
 // other names, with another TMPDIR, locale and time zone. Every digest must be the same,
 // that of the trained weights included.
 func TestSameBytesEverywhere(t *testing.T) {
+	if underRace {
+		t.Skip("walked by the plain suite")
+	}
 	one, four := smallSandbox(t), smallSandbox(t)
 	one.env = []string{"LC_ALL=C", "TZ=UTC"}
 	four.env = []string{"LC_ALL=pt_BR.UTF-8", "LANG=pt_BR.UTF-8", "TZ=America/Sao_Paulo", "TMPDIR=" + t.TempDir(), "GOMAXPROCS=3"}

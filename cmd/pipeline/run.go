@@ -78,7 +78,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		out = os.Stderr
 	}
 	scr := newScreen(out, store.Ledger(), f.jobs)
-	sources, err := resolveSources(ctx, p, store, false, scr.source)
+	sources, err := resolveSources(ctx, p, args[1:], store, false, scr.source)
 	if err != nil {
 		scr.close()
 		return err
@@ -110,8 +110,11 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		}
 	}
 	var stopped *dag.Stopped
+	tellStory(os.Stderr, s, rerun(args[0], f)) // what continue-on-error let pass as well
 	if errors.As(err, &stopped) {
-		tellStory(os.Stderr, s, rerun(args[0], f))
+		if perr != nil {
+			fmt.Fprintf(os.Stderr, "\npipeline: %v\n", perr)
+		}
 		return reported{err}
 	}
 	return errors.Join(err, perr)
@@ -126,6 +129,9 @@ func rerun(file string, f *runFlags) string {
 	if f.store != "" {
 		cmd += " --store " + f.store
 	}
+	if f.ledger != "" {
+		cmd += " --ledger " + f.ledger
+	}
 	return cmd
 }
 
@@ -138,6 +144,7 @@ type placement struct {
 // publish places the outputs that the pipeline file publishes, of stages that are done
 // (or refused: a report of what broke a gate is what one wants to read).
 func publish(store *artifacts.Store, p *pipelinefile.Pipeline, s *dag.Summary) (placed []placement, err error) {
+	var problems []error
 	for _, pub := range p.Publish {
 		for _, st := range s.Stages {
 			o, ok := st.Outputs[pub.From.Port]
@@ -149,7 +156,8 @@ func publish(store *artifacts.Store, p *pipelinefile.Pipeline, s *dag.Summary) (
 				err = store.Place(m, pub.Dir)
 			}
 			if err != nil {
-				return placed, fmt.Errorf("%s: publish %s: %w", pub.Pos, pub.From, err)
+				problems = append(problems, fmt.Errorf("%s: publish %s: %w", pub.Pos, pub.From, err))
+				continue
 			}
 			for i := range p.Stages {
 				if q := &p.Stages[i]; q.Name == st.Name {
@@ -159,7 +167,7 @@ func publish(store *artifacts.Store, p *pipelinefile.Pipeline, s *dag.Summary) (
 			}
 		}
 	}
-	return placed, nil
+	return placed, errors.Join(problems...)
 }
 
 // shortPath is a path relative to the working directory where that is shorter.

@@ -137,6 +137,9 @@ func describeRun(s *artifacts.Store, r artifacts.Run) (*runDocument, error) {
 // ended is when a run ended, or now.
 func ended(r artifacts.Run) time.Time {
 	if r.Ended.IsZero() {
+		if r.State == "died" {
+			return r.Started // nobody knows when it died
+		}
 		return time.Now()
 	}
 	return r.Ended

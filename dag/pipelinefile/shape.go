@@ -43,7 +43,7 @@ type stageShape struct {
 	Retries         int             `json:"retries" jsonschema:"minimum=0,maximum=100,default=0" jsonschema_description:"How often a part that failed is tried again."`
 	Timeout         duration        `json:"timeout" jsonschema_description:"How long a part may take: 90s, 15m, 2h30m."`
 	ContinueOnError bool            `json:"continue-on-error" jsonschema:"default=false" jsonschema_description:"Whether a failure of this stage leaves the run alive."`
-	Env             []string        `json:"env" jsonschema:"uniqueItems=true,pattern=^[A-Za-z_][A-Za-z0-9_]*$" jsonschema_description:"Names of environment variables that matter to the stage: it sees them, and they enter the key."`
+	Env             []string        `json:"env" jsonschema:"uniqueItems=true,pattern=^[A-Za-z_][A-Za-z0-9_]*$" jsonschema_description:"Names of environment variables whose values are part of the stage's keys: another value reruns it."`
 }
 
 type resourcesShape struct {
