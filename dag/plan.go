@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 
@@ -115,7 +116,11 @@ func (g *graph) planStage(n *node) (PlanStage, error) {
 		s.Reasons = []Reason{{Component: "source", New: n.absent[0], Text: "source " + n.absent[0] + " is not here yet; a run fetches it"}}
 	case past.any() == nil && len(past.keys) == 0:
 		s.State = PlanRun
-		s.Reasons = []Reason{{Component: "history", Text: "it has not run before in this store"}}
+		text := "no run has completed it in this store"
+		if s.Cached > 0 {
+			text += fmt.Sprintf("; %d of its parts are done", s.Cached)
+		}
+		s.Reasons = []Reason{{Component: "history", Text: text}}
 	case len(own) > 0:
 		s.State = PlanRun
 		s.Reasons = own

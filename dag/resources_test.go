@@ -118,3 +118,49 @@ func TestUnknownTarget(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// gated is an executor whose parts of one stage fail, but not before all equal parts of
+// the stage wait for the first.
+type gated struct {
+	counting
+	open chan struct{}
+}
+
+func (g *gated) Run(ctx context.Context, j executor.Job, l executor.Listener) (*executor.Result, error) {
+	if j.Kind != "replace" {
+		return g.counting.Run(ctx, j, l)
+	}
+	<-g.open
+	return nil, &executor.PartError{Message: "told to fail"}
+}
+
+// waitWatcher opens the gate when four of five running parts have begun to wait.
+type waitWatcher struct {
+	g    *gated
+	seen int
+}
+
+func (w *waitWatcher) Notice(string)                  {}
+func (w *waitWatcher) Metric(string, executor.Metric) {}
+func (w *waitWatcher) Stage(s dag.StageStatus) {
+	if s.Name != "clean" {
+		return
+	}
+	w.seen = max(w.seen, len(s.Running))
+	if w.seen == 5 && len(s.Running) == 1 {
+		close(w.g.open)
+		w.seen = 0
+	}
+}
+
+// TestEqualPartsOfAFailingStage holds that a run ends when parts that share a key wait for
+// one that fails, and that it gives back no more CPUs than it took.
+func TestEqualPartsOfAFailingStage(t *testing.T) {
+	b := newBench(t)
+	b.write("text.txt", strings.Repeat("a a\n\n", 4)+"a a")
+	g := &gated{open: make(chan struct{})}
+	s, err := b.try(t.Context(), func(o *dag.Options) { o.Jobs, o.Executor, o.Observer = 6, g, &waitWatcher{g: g} })
+	if err == nil || s.State != dag.StateFailed || len(s.Failures) != 1 {
+		t.Fatalf("error %v, summary %+v", err, s)
+	}
+}
