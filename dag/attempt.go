@@ -251,6 +251,9 @@ type hearing struct {
 
 func (h *hearing) Progress(p executor.Progress) {
 	h.c.events <- func() error {
+		if h.w.heard.IsZero() {
+			h.w.heard, h.w.from = time.Now(), p.Done
+		}
 		h.w.progress = p
 		h.c.show(h.w.node)
 		return nil

@@ -73,7 +73,9 @@ type work struct {
 	lock     *artifacts.KeyLock
 	started  time.Time
 	progress executor.Progress
-	waiting  bool // for another process to do it
+	heard    time.Time // when it first said how far it is
+	from     int64     // how far it was then: not 0 when it resumed
+	waiting  bool      // for another process to do it
 }
 
 // Run makes the target stages, or all of them. The summary is there also when the

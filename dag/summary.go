@@ -109,6 +109,8 @@ type PartStatus struct {
 	Started  time.Time
 	Bytes    int64 // of input
 	Progress executor.Progress
+	Heard    time.Time // when it first said how far it is; zero before
+	From     int64     // how far it was then: not 0 when it resumed
 }
 
 func (c *coordinator) notice(format string, args ...any) {
@@ -133,7 +135,7 @@ func (c *coordinator) show(n *node) {
 		}
 	}
 	for _, w := range c.running[n] {
-		st.Running = append(st.Running, PartStatus{Name: w.name, Started: w.started, Bytes: w.bytes, Progress: w.progress})
+		st.Running = append(st.Running, PartStatus{Name: w.name, Started: w.started, Bytes: w.bytes, Progress: w.progress, Heard: w.heard, From: w.from})
 	}
 	st.Bytes = n.missedBytes
 	c.o.Observer.Stage(st)

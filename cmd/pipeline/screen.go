@@ -149,11 +149,15 @@ func (s *screen) words(v *shownStage) string {
 	words := []string{fmt.Sprintf("%d/%s parts", v.Done, parts)}
 	elapsed := time.Since(v.Started).Seconds()
 	if len(v.Running) == 1 && v.Parts == 1 && v.Running[0].Progress.Total > 0 {
-		p := v.Running[0].Progress
-		if p.Unit == "B" {
-			words = append(words, fmt.Sprintf("%s/s", size(int64(float64(p.Done)/elapsed))))
-		} else {
-			words = append(words, fmt.Sprintf("%s of %s %s", count(p.Done), count(p.Total), p.Unit), fmt.Sprintf("%s/s", count(int64(float64(p.Done)/elapsed))))
+		p, rate := v.Running[0].Progress, pace(v.Running[0])
+		if p.Unit != "B" {
+			words = append(words, fmt.Sprintf("%s of %s %s", count(p.Done), count(p.Total), p.Unit))
+		}
+		switch {
+		case rate > 0 && p.Unit == "B":
+			words = append(words, size(int64(rate))+"/s")
+		case rate > 0:
+			words = append(words, count(int64(rate))+"/s")
 		}
 	} else if n := handled(&v.StageStatus); n > 0 && elapsed > 0.2 {
 		words = append(words, size(int64(n/elapsed))+"/s")
@@ -174,6 +178,12 @@ func (s *screen) left(v *shownStage, elapsed float64) (float64, bool) {
 	if v.Open {
 		return 0, false
 	}
+	if len(v.Running) == 1 && v.Parts == 1 {
+		if rate := pace(v.Running[0]); rate > 0 {
+			p := v.Running[0].Progress
+			return float64(p.Total-p.Done) / rate, true
+		}
+	}
 	if f > 0.05 {
 		return elapsed * (1 - f) / f, true
 	}
@@ -191,6 +201,16 @@ func (s *screen) left(v *shownStage, elapsed float64) (float64, bool) {
 	workers := min(max(v.Parts-v.Done, 1), s.jobs)
 	total := max(r.perByte*float64(v.Bytes), r.least) / float64(workers)
 	return max(total-elapsed, 0), true
+}
+
+// pace is how much a part does in a second, since it first said how far it is: a part that
+// resumed did not do in this attempt what it began with. 0 while that is not known.
+func pace(p dag.PartStatus) float64 {
+	t := time.Since(p.Heard).Seconds()
+	if p.Heard.IsZero() || t < 0.5 || p.Progress.Total == 0 {
+		return 0
+	}
+	return float64(p.Progress.Done-p.From) / t
 }
 
 // handled is how many bytes of input are done, those of running parts in proportion.
