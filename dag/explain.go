@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -233,20 +234,27 @@ func (n *node) inputReason(port string, total int, added []file, removed []FileK
 			r.Where = f.ref.Pos.String()
 		}
 	}
-	if len(removed) > 0 {
-		r.Old = removed[0][0]
-	}
-	if len(added) > 0 {
-		r.New = added[0].Digest
+	// Old and new belong together when they have the same name, or when one file only
+	// took the place of one.
+	paired := len(added) == 1 && len(removed) == 1
+	for i := 0; i < len(added) && !paired; i++ {
+		j := slices.IndexFunc(removed, func(k FileKey) bool { return k[1] != "" && k[1] == added[i].Name })
+		if j >= 0 {
+			added[0], added[i], removed[0], removed[j] = added[i], added[0], removed[j], removed[0]
+			paired = true
+		}
 	}
 	name := ""
 	switch {
 	case len(added) > 0 && added[0].path != "":
-		name = added[0].path
+		name, r.New = added[0].path, added[0].Digest
 	case len(added) > 0:
-		name = mapName(added[0])
-	case len(removed) > 0 && removed[0][1] != "":
+		name, r.New = mapName(added[0]), added[0].Digest
+	case removed[0][1] != "":
 		name = removed[0][1]
+	}
+	if paired || len(added) == 0 {
+		r.Old = removed[0][0]
 	}
 	what := fmt.Sprintf("input %s", port)
 	if len(from) > 0 {
@@ -257,6 +265,8 @@ func (n *node) inputReason(port string, total int, added []file, removed []FileK
 		r.Text = fmt.Sprintf("%s: %d of %d files are new, the first is %s (%.12s)", what, len(added), total, name, r.New)
 	case len(added) == 0:
 		r.Text = fmt.Sprintf("%s: %d files are gone, the first was %s (%.12s)", what, len(removed), name, r.Old)
+	case !paired:
+		r.Text = fmt.Sprintf("%s: %d of %d files are new and %d are gone, the first new one is %s (%.12s)", what, len(added), total, len(removed), name, r.New)
 	default:
 		r.Text = fmt.Sprintf("%s: %d of %d files changed, the first is %s (%.12s → %.12s)", what, len(added), total, name, r.Old, r.New)
 	}
