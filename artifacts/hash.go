@@ -4,13 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 // HashFile returns the sha256 of a file, in hex, and its size in bytes, after
 // flushing the file to the disk.
 func HashFile(path string) (digest string, size int64, err error) {
-	f, err := os.Open(path)
+	f, err := disk.Open(path)
 	if err != nil {
 		return "", 0, advise("hash", path, err)
 	}

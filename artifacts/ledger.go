@@ -13,6 +13,7 @@ import (
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,7 +84,7 @@ func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 		return nil, fmt.Errorf("no ledger at %s: `pipeline run` makes one, --ledger FILE names another: %w", path, fs.ErrNotExist)
 	}
 	if !s.readOnly {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := disk.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, advise("open the ledger", path, err)
 		}
 	}

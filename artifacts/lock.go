@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,7 +62,7 @@ func (l *KeyLock) Unlock() error { return unlock(l.f) }
 
 // holderOf reads who holds a lock. A holder that has not written its name yet has none.
 func holderOf(path string) string {
-	b, err := os.ReadFile(path)
+	b, err := disk.ReadFile(path)
 	if err != nil || len(b) == 0 || b[len(b)-1] != '\n' {
 		return ""
 	}
@@ -75,10 +77,11 @@ func holderOf(path string) string {
 // flock, and whoever holds that holds nothing: hence the comparison.
 func tryLock(path string) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		opened, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, err
 		}
+		f := opened.File
 		if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("flock: %w", err)
@@ -105,7 +108,7 @@ func tryLock(path string) (*os.File, error) {
 
 // unlock removes the lock file, then lets go of it.
 func unlock(f *os.File) error {
-	err := os.Remove(f.Name())
+	err := disk.Remove(f.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -114,7 +117,7 @@ func unlock(f *os.File) error {
 
 // isLocked says whether somebody holds the lock file at path. It changes nothing.
 func isLocked(path string) bool {
-	f, err := os.Open(path)
+	f, err := disk.Open(path)
 	if err != nil {
 		return false
 	}
@@ -123,10 +126,12 @@ func isLocked(path string) bool {
 }
 
 func flock(f *os.File, how int) error {
-	for {
-		err := unix.Flock(int(f.Fd()), how)
-		if err != unix.EINTR {
-			return err
+	return fault.Do(fault.Lock, f.Name(), "", func() error {
+		for {
+			err := unix.Flock(int(f.Fd()), how)
+			if err != unix.EINTR {
+				return err
+			}
 		}
-	}
+	})
 }

@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 // Manifest lists the files of an artifact, in order. The sha256 of its encoding names
@@ -126,16 +127,16 @@ func (s *Store) PutManifest(m *Manifest) (digest string, err error) {
 	sum := sha256.Sum256(b)
 	digest = hex.EncodeToString(sum[:])
 	if s.Has(digest, int64(len(b))) {
-		return digest, syncDir(filepath.Dir(s.ObjectPath(digest)))
+		return digest, disk.SyncDir(filepath.Dir(s.ObjectPath(digest)))
 	}
 	if s.readOnly {
 		return "", fmt.Errorf("put a manifest: the store %s is open for reading only", s.dir)
 	}
-	f, err := os.CreateTemp(filepath.Join(s.dir, workDir), manifestTemp)
+	f, err := disk.CreateTemp(filepath.Join(s.dir, workDir), manifestTemp)
 	if err != nil {
 		return "", advise("write a manifest", filepath.Join(s.dir, workDir), err)
 	}
-	defer os.Remove(f.Name())
+	defer disk.Remove(f.Name())
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()
@@ -151,7 +152,7 @@ func (s *Store) PutManifest(m *Manifest) (digest string, err error) {
 // fs.ErrNotExist in both cases, and the stage that made the artifact must make it again.
 func (s *Store) Manifest(digest string) (*Manifest, error) {
 	path := s.ObjectPath(digest)
-	b, err := os.ReadFile(path)
+	b, err := disk.ReadFile(path)
 	if err != nil {
 		return nil, advise("read a manifest", path, err)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -95,6 +95,26 @@ CREATE TABLE sources (            -- digests of files outside, while they stay a
 	sha256 TEXT NOT NULL,
 	PRIMARY KEY (dev, ino)
 ) WITHOUT ROWID;
+`, `
+CREATE TABLE pins (               -- artifacts that garbage collection keeps
+	artifact TEXT PRIMARY KEY,    -- digest of a manifest object
+	name     TEXT NOT NULL,       -- what the user called it, or ''
+	created  INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE run_sources (        -- the files from outside that a run began with
+	run     INTEGER NOT NULL,
+	source  TEXT NOT NULL,
+	idx     INTEGER NOT NULL,     -- place among the source's files
+	path    TEXT NOT NULL,
+	sha256  TEXT NOT NULL,
+	size    INTEGER NOT NULL,
+	license TEXT NOT NULL,        -- as the pipeline file has it, or ''
+	url     TEXT NOT NULL,        -- the same
+	PRIMARY KEY (run, source, idx)
+) WITHOUT ROWID;
+
+ALTER TABLE runs ADD COLUMN graph TEXT NOT NULL DEFAULT ''; -- JSON: the stages as they were resolved
 `}
 
 func checkVersion(path string, found, known int) error {
@@ -148,16 +168,16 @@ func migrate(ctx context.Context, conn *sql.Conn, path string, steps []string, a
 func backup(ctx context.Context, conn *sql.Conn, path string, version int) error {
 	to := fmt.Sprintf("%s.bak-v%d", path, version)
 	tmp := to + ".new"
-	if err := os.RemoveAll(tmp); err != nil {
+	if err := disk.RemoveAll(tmp); err != nil {
 		return advise("back up the ledger", tmp, err)
 	}
 	if _, err := conn.ExecContext(ctx, "VACUUM INTO ?", tmp); err != nil {
 		return adviseLedger("back up to "+to, path, err)
 	}
-	if err := syncDir(tmp); err != nil { // any file, here
+	if err := disk.SyncDir(tmp); err != nil { // any file, here
 		return advise("back up the ledger", tmp, err)
 	}
-	return advise("back up the ledger", to, os.Rename(tmp, to))
+	return advise("back up the ledger", to, disk.Rename(tmp, to))
 }
 
 // alone makes sure that no other process has the store open, an older program for one,

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 // Staged is a finished file that waits to become an object: written with Writer, or
@@ -55,7 +57,7 @@ func (s *Store) Publish(staged []Staged) error {
 	}
 	sort.Strings(dirs)
 	for _, d := range dirs {
-		if err := syncDir(d); err != nil {
+		if err := disk.SyncDir(d); err != nil {
 			return advise("publish", d, err)
 		}
 	}
@@ -76,25 +78,25 @@ func (s *Store) publish(f Staged) error {
 	}
 	to := s.ObjectPath(f.Digest)
 	if isObject(to, f.Size) {
-		return advise("publish", f.Path, os.Remove(f.Path))
+		return advise("publish", f.Path, disk.Remove(f.Path))
 	}
 	if _, err := os.Lstat(to); err == nil { // torn by a fault of the disk
 		if err := s.quarantine(f.Digest); err != nil {
 			return err
 		}
 	}
-	if err := os.Chmod(f.Path, 0o444); err != nil {
+	if err := disk.Chmod(f.Path, 0o444); err != nil {
 		return advise("publish", f.Path, err)
 	}
-	err = os.Rename(f.Path, to)
+	err = disk.Rename(f.Path, to)
 	if errors.Is(err, fs.ErrNotExist) { // somebody removed the empty folder
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		if err := disk.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return advise("publish", to, err)
 		}
-		if err := syncDir(filepath.Join(s.dir, objectsDir)); err != nil {
+		if err := disk.SyncDir(filepath.Join(s.dir, objectsDir)); err != nil {
 			return advise("publish", to, err)
 		}
-		err = os.Rename(f.Path, to)
+		err = disk.Rename(f.Path, to)
 	}
 	return advise("publish", to, err)
 }
@@ -103,11 +105,11 @@ func (s *Store) publish(f Staged) error {
 // is kept for whoever wants to know what happened to it.
 func (s *Store) quarantine(digest string) error {
 	dir := filepath.Join(s.dir, quarantineDir)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return advise("quarantine an object", dir, err)
 	}
 	from := s.ObjectPath(digest)
-	return advise("quarantine an object", from, os.Rename(from, filepath.Join(dir, digest)))
+	return advise("quarantine an object", from, disk.Rename(from, filepath.Join(dir, digest)))
 }
 
 func isDigest(s string) bool {
@@ -128,13 +130,3 @@ var isHex = func() (is [256]bool) {
 	}
 	return is
 }()
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}

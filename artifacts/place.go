@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,12 +42,12 @@ func (s *Store) Place(m *Manifest, dir string) error {
 		dir = real // a link stays, what it points to changes
 	}
 	parent, base := filepath.Split(dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := disk.MkdirAll(parent, 0o755); err != nil {
 		return advise("place files", parent, err)
 	}
 	// One Place at a time here. Where a directory cannot be locked, two at once to the
 	// same place are the users' own affair.
-	p, err := os.Open(parent)
+	p, err := disk.Open(parent)
 	if err != nil {
 		return advise("place files", parent, err)
 	}
@@ -56,7 +57,7 @@ func (s *Store) Place(m *Manifest, dir string) error {
 	fresh, old := filepath.Join(parent, "."+base+".pipeline-new"), filepath.Join(parent, "."+base+".pipeline-old")
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(old); err == nil { // a crash between the two steps
-			if err := os.Rename(old, dir); err != nil {
+			if err := disk.Rename(old, dir); err != nil {
 				return advise("put back a view", dir, err)
 			}
 		}
@@ -65,23 +66,23 @@ func (s *Store) Place(m *Manifest, dir string) error {
 		return err
 	}
 	for _, d := range []string{fresh, old} { // what a crash left
-		if err := os.RemoveAll(d); err != nil {
+		if err := disk.RemoveAll(d); err != nil {
 			return advise("place files", d, err)
 		}
 	}
 	if err := s.build(m, fresh); err != nil {
-		os.RemoveAll(fresh)
+		disk.RemoveAll(fresh)
 		return err
 	}
 	if err := swap(fresh, dir, old); err != nil {
-		os.RemoveAll(fresh)
+		disk.RemoveAll(fresh)
 		return advise("place files", dir, err)
 	}
 	if err := p.Sync(); err != nil {
 		return advise("place files", parent, err)
 	}
 	for _, d := range []string{fresh, old} { // the view that was there before
-		if err := os.RemoveAll(d); err != nil {
+		if err := disk.RemoveAll(d); err != nil {
 			return advise("remove the former view", d, err)
 		}
 	}
@@ -102,7 +103,7 @@ func mayReplace(dir string) error {
 		return fmt.Errorf("place files: %s exists and is not a directory: %s", dir, wayOut)
 	}
 	listed := map[string]bool{viewMarker: true}
-	b, err := os.ReadFile(filepath.Join(dir, viewMarker))
+	b, err := disk.ReadFile(filepath.Join(dir, viewMarker))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return advise("place files", dir, err)
 	}
@@ -132,7 +133,7 @@ func mayReplace(dir string) error {
 
 // build makes a view in a new directory, durable.
 func (s *Store) build(m *Manifest, dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := disk.Mkdir(dir, 0o755); err != nil {
 		return advise("place files", dir, err)
 	}
 	dirs := map[string]bool{dir: true}
@@ -140,7 +141,7 @@ func (s *Store) build(m *Manifest, dir string) error {
 	for _, f := range m.Files {
 		to := filepath.Join(dir, filepath.FromSlash(f.Path))
 		if d := filepath.Dir(to); !dirs[d] {
-			if err := os.MkdirAll(d, 0o755); err != nil {
+			if err := disk.MkdirAll(d, 0o755); err != nil {
 				return advise("place files", d, err)
 			}
 			for ; !dirs[d]; d = filepath.Dir(d) {
@@ -157,7 +158,7 @@ func (s *Store) build(m *Manifest, dir string) error {
 		names.WriteString(f.Path + "\n")
 	}
 	marker := filepath.Join(dir, viewMarker)
-	w, err := os.OpenFile(marker, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	w, err := disk.OpenFile(marker, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
 	if err != nil {
 		return advise("place files", marker, err)
 	}
@@ -169,7 +170,7 @@ func (s *Store) build(m *Manifest, dir string) error {
 		return advise("place files", marker, err)
 	}
 	for d := range dirs {
-		if err := syncDir(d); err != nil {
+		if err := disk.SyncDir(d); err != nil {
 			return advise("place files", d, err)
 		}
 	}
@@ -180,12 +181,12 @@ func (s *Store) build(m *Manifest, dir string) error {
 // way is closed (another file system, one without reflinks, links not allowed) does not
 // matter: a copy is always possible, and where it is not it names the fault.
 func placeFile(object, to string) error {
-	src, err := os.Open(object)
+	src, err := disk.Open(object)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	create := func() (*os.File, error) { return os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444) }
+	create := func() (*disk.File, error) { return disk.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444) }
 	dst, err := create()
 	if err != nil {
 		return err
@@ -193,10 +194,10 @@ func placeFile(object, to string) error {
 	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err == nil {
 		return errors.Join(dst.Sync(), dst.Close())
 	}
-	if err := errors.Join(dst.Close(), os.Remove(to)); err != nil {
+	if err := errors.Join(dst.Close(), disk.Remove(to)); err != nil {
 		return err
 	}
-	if err := os.Link(object, to); err == nil {
+	if err := disk.Link(object, to); err == nil {
 		return nil
 	}
 	if dst, err = create(); err != nil {
@@ -212,14 +213,14 @@ func placeFile(object, to string) error {
 // swap puts fresh in the place of dir, whose former content is then at fresh or old.
 func swap(fresh, dir, old string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(fresh, dir)
+		return disk.Rename(fresh, dir)
 	}
-	err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE)
+	err := disk.Exchange(fresh, dir)
 	if err == nil || (!errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.ENOTSUP)) {
 		return err
 	}
-	if err := os.Rename(dir, old); err != nil {
+	if err := disk.Rename(dir, old); err != nil {
 		return err
 	}
-	return os.Rename(fresh, dir)
+	return disk.Rename(fresh, dir)
 }

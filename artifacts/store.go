@@ -28,6 +28,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -125,7 +126,7 @@ func Open(dir string, o Options) (*Store, error) {
 // publishing never has to make one durable.
 func (s *Store) layout() error {
 	for _, d := range []string{partialDir, workDir, logsDir, locksDir} {
-		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
+		if err := disk.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
 			return advise("make the store", s.dir, err)
 		}
 	}
@@ -134,12 +135,12 @@ func (s *Store) layout() error {
 		return nil // the last of them: all are there
 	}
 	for i := range 256 {
-		if err := os.MkdirAll(filepath.Join(objects, fmt.Sprintf("%02x", i)), 0o755); err != nil {
+		if err := disk.MkdirAll(filepath.Join(objects, fmt.Sprintf("%02x", i)), 0o755); err != nil {
 			return advise("make the store", objects, err)
 		}
 	}
 	for _, d := range []string{objects, s.dir, filepath.Dir(s.dir)} {
-		if err := syncDir(d); err != nil {
+		if err := disk.SyncDir(d); err != nil {
 			return advise("make the store", d, err)
 		}
 	}
@@ -153,21 +154,21 @@ func (s *Store) share() (*os.File, error) {
 	if s.readOnly {
 		flags = os.O_RDONLY
 	}
-	f, err := os.OpenFile(path, flags, 0o644)
+	f, err := disk.OpenFile(path, flags, 0o644)
 	switch {
 	case s.readOnly && errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s is not a store: it has no file `lock`; --store DIR names another: %w", s.dir, fs.ErrNotExist)
 	case err != nil:
 		return nil, advise("lock the store", path, err)
 	}
-	if err := flock(f, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+	if err := flock(f.File, unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("the store %s is locked by a process that clears it up: run again when that has ended", s.dir)
 		}
 		return nil, advise("lock the store", path, err)
 	}
-	return f, nil
+	return f.File, nil
 }
 
 // Close ends the use of the store and its ledger. A run that was begun and not ended
@@ -200,7 +201,7 @@ func (s *Store) WorkDir(run int64, part string) string {
 // RemoveWork removes all work directories of a run.
 func (s *Store) RemoveWork(run int64) error {
 	dir := filepath.Join(s.dir, workDir, strconv.FormatInt(run, 10))
-	return advise("remove the work of a run", dir, os.RemoveAll(dir))
+	return advise("remove the work of a run", dir, disk.RemoveAll(dir))
 }
 
 // PartialDir is where the unfinished part with a key keeps its checkpoints, for the
@@ -210,7 +211,7 @@ func (s *Store) PartialDir(key string) string { return filepath.Join(s.dir, part
 // DropPartial removes the checkpoints of a key: its part has succeeded.
 func (s *Store) DropPartial(key string) error {
 	dir := s.PartialDir(key)
-	return advise("remove checkpoints", dir, os.RemoveAll(dir))
+	return advise("remove checkpoints", dir, disk.RemoveAll(dir))
 }
 
 // LogPath is the log of one attempt at the part with a key. Its directory is for the

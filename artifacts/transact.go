@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 )
 
 // A commit that must be durable waits for the disk, a thousand times longer than the
@@ -72,12 +74,18 @@ func (l *Ledger) commit(batch []*write) error {
 		}
 		l.full = durable
 	}
-	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
+	begin := func() error { return t.exec("BEGIN IMMEDIATE") }
+	if err := fault.Do(fault.Begin, l.path, "", begin); err != nil {
+		_ = t.exec("ROLLBACK") // of one that was begun all the same
 		return err
 	}
 	err := t.each(batch)
 	if err == nil {
-		err = t.exec("COMMIT")
+		op := fault.Commit
+		if durable {
+			op = fault.Durable
+		}
+		err = fault.Do(op, l.path, "", func() error { return t.exec("COMMIT") })
 	}
 	if err != nil {
 		// After some errors, a full disk among them, SQLite has rolled back by itself.

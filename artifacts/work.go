@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 // runLock is the file that a run's process holds locked while the run is under way.
@@ -21,7 +23,7 @@ func (s *Store) clearUp() error {
 		return err
 	}
 	work, locks := filepath.Join(s.dir, workDir), filepath.Join(s.dir, locksDir)
-	entries, err := os.ReadDir(work)
+	entries, err := disk.ReadDir(work)
 	if err != nil {
 		return advise("look for the work of dead runs", work, err)
 	}
@@ -44,10 +46,10 @@ func (s *Store) clearUp() error {
 	temps, _ := filepath.Glob(filepath.Join(work, manifestTemp))
 	for _, t := range temps {
 		if info, err := os.Stat(t); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(t)
+			_ = disk.Remove(t)
 		}
 	}
-	if entries, err = os.ReadDir(locks); err != nil {
+	if entries, err = disk.ReadDir(locks); err != nil {
 		return advise("look for old locks", locks, err)
 	}
 	for _, e := range entries {

@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"hash"
 	"os"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 // Writer writes a new file and hashes it on the way, so that no byte is read twice.
 type Writer struct {
-	f      *os.File
+	f      *disk.File
 	h      hash.Hash
 	size   int64
 	err    error
@@ -18,7 +20,7 @@ type Writer struct {
 
 // NewWriter creates path, which must not exist.
 func NewWriter(path string) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return nil, advise("create", path, err)
 	}

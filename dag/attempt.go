@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
 	"sync"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"github.com/ptbr-slm/pipeline/dag/executor"
 	"github.com/ptbr-slm/pipeline/dag/executor/task"
 	"github.com/ptbr-slm/pipeline/dag/source"
@@ -28,14 +28,14 @@ type Detail struct {
 // attempt does a part once: in a worker, then into the store, then into the ledger.
 func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artifacts.Action, map[string]float64, error) {
 	dir := c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, attempt))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("make the part's work directory: %w", err)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer os.RemoveAll(dir) // of a failed attempt too: the next needs the room
+	defer disk.RemoveAll(dir) // of a failed attempt too: the next needs the room
 	limit := w.limit()
 	pctx := ctx
 	if limit > 0 {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 )
 
 // StopGrace is how long a worker that was asked to stop may take to reach a checkpoint.
@@ -26,13 +28,17 @@ func NewClient(stdin io.Writer, stdout io.Reader) *Client {
 		dec := json.NewDecoder(stdout)
 		for {
 			var r reply
-			if dec.Decode(&r) != nil {
+			if fault.Do(fault.Receive, "worker", "", func() error { return dec.Decode(&r) }) != nil {
 				return
 			}
 			c.replies <- r
 		}
 	}()
 	return c
+}
+
+func (c *Client) send(r request) error {
+	return fault.Do(fault.Send, "worker", "", func() error { return c.enc.Encode(r) })
 }
 
 // ErrGone says that the worker closed its stdout.
@@ -43,7 +49,7 @@ var errStuck = errors.New("the worker did not stop in time")
 
 // Do sends a job and waits for its end.
 func (c *Client) Do(ctx context.Context, j Job, l Listener) (*Result, error) {
-	if err := c.enc.Encode(request{Do: &j}); err != nil {
+	if err := c.send(request{Do: &j}); err != nil {
 		return nil, ErrGone
 	}
 	stop := ctx.Done()
@@ -67,7 +73,7 @@ func (c *Client) Do(ctx context.Context, j Job, l Listener) (*Result, error) {
 			}
 		case <-stop:
 			stop = nil
-			if err := c.enc.Encode(request{Stop: true}); err != nil {
+			if err := c.send(request{Stop: true}); err != nil {
 				return nil, ErrGone
 			}
 			t := time.NewTimer(StopGrace)

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"github.com/ptbr-slm/pipeline/dag/executor/task"
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -42,7 +44,7 @@ func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
 		dec := json.NewDecoder(bufio.NewReader(in))
 		for {
 			var r request
-			if err := dec.Decode(&r); err != nil {
+			if err := fault.Do(fault.Receive, "coordinator", "", func() error { return dec.Decode(&r) }); err != nil {
 				orphaned()
 				close(jobs)
 				time.AfterFunc(orphanGrace, func() { os.Exit(3) })
@@ -96,7 +98,7 @@ type wire struct {
 func (w *wire) send(r reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.enc.Encode(r) != nil {
+	if fault.Do(fault.Send, "coordinator", "", func() error { return w.enc.Encode(r) }) != nil {
 		os.Exit(3) // nobody listens any more
 	}
 }
@@ -208,15 +210,15 @@ func (h *hearing) Refuse(reason string) {
 // partLog is the log file of one attempt, with its last lines at hand.
 type partLog struct {
 	mu   sync.Mutex
-	f    *os.File
+	f    *disk.File
 	tail []string
 }
 
 func newPartLog(path string) (*partLog, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("open the part's log: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the part's log: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
 )
 
@@ -74,10 +75,10 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 	if err := safe(u, pinned); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(file.Abs), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(file.Abs), 0o755); err != nil {
 		return "", err
 	}
-	part, err := os.OpenFile(file.Abs+".part", os.O_RDWR|os.O_CREATE, 0o644)
+	part, err := disk.OpenFile(file.Abs+".part", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return "", err
 	}
@@ -87,7 +88,7 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 	}
 	if _, err := os.Stat(file.Abs); err == nil { // another run was faster
 		if still, e := sameFile(part, file.Abs+".part"); e == nil && still {
-			os.Remove(file.Abs + ".part")
+			disk.Remove(file.Abs + ".part")
 		}
 		return "", nil
 	}
@@ -145,7 +146,7 @@ func safe(u *url.URL, pinned bool) error {
 
 // attempt goes on with a download where it stopped. The connection is given up when
 // nothing comes for the time of f.stall.
-func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelinefile.SourceFile, part *os.File, progress func(done, total int64)) error {
+func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelinefile.SourceFile, part *disk.File, progress func(done, total int64)) error {
 	had := resumable(file, part)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -204,7 +205,7 @@ func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelin
 }
 
 // receive writes what comes in behind what is there.
-func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, file pipelinefile.SourceFile, part *os.File, now partial, total int64, progress func(done, total int64)) error {
+func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, body io.Reader, file pipelinefile.SourceFile, part *disk.File, now partial, total int64, progress func(done, total int64)) error {
 	stalled := time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("nothing came for %s", f.stall)) })
 	defer stalled.Stop()
 	if _, err := part.Seek(now.Bytes, io.SeekStart); err != nil {
@@ -246,9 +247,9 @@ func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, b
 
 // resumable is what is there to go on from, PATH.part cut to it. Without a validator
 // nothing is: the server could not say whether it still has the same file.
-func resumable(file pipelinefile.SourceFile, part *os.File) partial {
+func resumable(file pipelinefile.SourceFile, part *disk.File) partial {
 	var p partial
-	b, err := os.ReadFile(file.Abs + ".part.json")
+	b, err := disk.ReadFile(file.Abs + ".part.json")
 	if err == nil {
 		err = json.Unmarshal(b, &p)
 	}
@@ -272,7 +273,7 @@ func (p partial) validator() string {
 
 // keep flushes PATH.part and then says so, in this order: PATH.part.json never
 // promises a byte that a power cut could take.
-func keep(file pipelinefile.SourceFile, part *os.File, p partial) error {
+func keep(file pipelinefile.SourceFile, part *disk.File, p partial) error {
 	if err := part.Sync(); err != nil {
 		return err
 	}
@@ -281,19 +282,19 @@ func keep(file pipelinefile.SourceFile, part *os.File, p partial) error {
 		return err
 	}
 	name := file.Abs + ".part.json"
-	if err := os.WriteFile(name+".new", b, 0o644); err != nil {
+	if err := disk.WriteFile(name+".new", b); err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	return disk.Rename(name+".new", name)
 }
 
-func forget(file pipelinefile.SourceFile, part *os.File) {
-	os.Remove(file.Abs + ".part.json")
+func forget(file pipelinefile.SourceFile, part *disk.File) {
+	disk.Remove(file.Abs + ".part.json")
 	part.Truncate(0)
 }
 
 // accept holds a finished download against the declared digests and gives it its name.
-func accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (string, error) {
+func accept(ctx context.Context, file pipelinefile.SourceFile, part *disk.File) (string, error) {
 	name := file.Abs + ".part"
 	s, _, err := hashFile(ctx, name, func(int64, int64) {})
 	if err != nil {
@@ -304,8 +305,8 @@ func accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (s
 			continue
 		}
 		bad := file.Abs + ".bad"
-		os.Remove(file.Abs + ".part.json")
-		if err := os.Rename(name, bad); err != nil {
+		disk.Remove(file.Abs + ".part.json")
+		if err := disk.Rename(name, bad); err != nil {
 			return "", err
 		}
 		return "", fmt.Errorf("%s gave a file with %s %s, but the pipeline file declares %s; it is kept as %s; if the source has a new version, declare its digest",
@@ -314,10 +315,10 @@ func accept(ctx context.Context, file pipelinefile.SourceFile, part *os.File) (s
 	if err := part.Sync(); err != nil {
 		return "", err
 	}
-	if err := os.Rename(name, file.Abs); err != nil {
+	if err := disk.Rename(name, file.Abs); err != nil {
 		return "", err
 	}
-	os.Remove(file.Abs + ".part.json")
+	disk.Remove(file.Abs + ".part.json")
 	dir, err := os.Open(filepath.Dir(file.Abs))
 	if err != nil {
 		return "", err
@@ -397,7 +398,7 @@ func contentRange(s string) (start, size int64, ok bool) {
 }
 
 // lock waits until no other run is fetching the same file.
-func lock(ctx context.Context, part *os.File) error {
+func lock(ctx context.Context, part *disk.File) error {
 	for {
 		err := unix.Flock(int(part.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -411,7 +412,7 @@ func lock(ctx context.Context, part *os.File) error {
 	}
 }
 
-func sameFile(f *os.File, path string) (bool, error) {
+func sameFile(f *disk.File, path string) (bool, error) {
 	a, err := f.Stat()
 	if err != nil {
 		return false, err

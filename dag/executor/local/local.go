@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"github.com/ptbr-slm/pipeline/dag/executor"
 )
 
@@ -138,7 +139,7 @@ func (p *Pool) start() (*worker, error) {
 	}
 	w.cmd.Stdout = out
 	done := make(chan error)
-	p.spawn <- func() { done <- w.cmd.Start() }
+	p.spawn <- func() { done <- fault.Do(fault.Spawn, p.command[0], "", w.cmd.Start) }
 	err = <-done
 	out.Close()
 	if err != nil {
@@ -158,7 +159,9 @@ func (p *Pool) start() (*worker, error) {
 	return w, nil
 }
 
-func (w *worker) kill() { syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) }
+func (w *worker) kill() {
+	fault.Do(fault.Signal, "worker", "", func() error { return syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) })
+}
 
 // Kill implements executor.Executor.
 func (p *Pool) Kill() {

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"golang.org/x/sys/unix"
 )
@@ -97,7 +98,7 @@ func (t *Task) Open(f stage.File) (*os.File, error) {
 	for _, in := range t.spec.Inputs {
 		for i := range in {
 			if in[i].Digest == f.Digest {
-				return os.Open(in[i].Path)
+				return disk.Open(in[i].Path)
 			}
 		}
 	}
@@ -112,7 +113,7 @@ func (t *Task) InputDir(port string) (string, error) {
 		return d, nil
 	}
 	dir := filepath.Join(t.spec.Work, "in", port)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	for i, in := range t.spec.Inputs[port] {
@@ -125,14 +126,14 @@ func (t *Task) InputDir(port string) (string, error) {
 		if _, err := os.Lstat(p); err == nil {
 			p = filepath.Join(dir, fmt.Sprintf("%05d", i), filepath.FromSlash(name))
 		}
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		if err := disk.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			return "", err
 		}
 		target, err := filepath.Abs(in.Path)
 		if err != nil {
 			return "", err
 		}
-		if err := os.Symlink(target, p); err != nil {
+		if err := disk.Symlink(target, p); err != nil {
 			return "", err
 		}
 	}
@@ -172,7 +173,7 @@ func (t *Task) Create(port, name string) (stage.Writer, error) {
 		return nil, fmt.Errorf("output %s was created twice", id)
 	}
 	p := filepath.Join(t.spec.Work, "out", filepath.FromSlash(id))
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+	if err := disk.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		return nil, err
 	}
 	w, err := artifacts.NewWriter(p)
@@ -198,7 +199,7 @@ func (t *Task) OutputDir(port string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(d, 0o755); err != nil {
+	if err := disk.MkdirAll(d, 0o755); err != nil {
 		return "", err
 	}
 	t.dirs[port] = d
@@ -213,10 +214,10 @@ func (t *Task) Partial() (string, error) {
 	if t.partial != nil {
 		return t.spec.Partial, nil
 	}
-	if err := os.MkdirAll(t.spec.Partial, 0o755); err != nil {
+	if err := disk.MkdirAll(t.spec.Partial, 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.Open(t.spec.Partial)
+	f, err := disk.Open(t.spec.Partial)
 	if err != nil {
 		return "", err
 	}
