@@ -35,8 +35,12 @@ type Action struct {
 // PutConfig keeps the canonical JSON of a config under its digest.
 func (l *Ledger) PutConfig(digest string, config []byte) error {
 	return l.transact("keep a config", false, func(t *tx) error {
-		return t.exec("INSERT INTO configs (digest, json) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, string(config))
+		return t.putConfig(digest, config)
 	})
+}
+
+func (t *tx) putConfig(digest string, config []byte) error {
+	return t.exec("INSERT INTO configs (digest, json) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, string(config))
 }
 
 // Config gives the config with a digest. The error wraps fs.ErrNotExist if there is none.

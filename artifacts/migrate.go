@@ -102,19 +102,7 @@ CREATE TABLE pins (               -- artifacts that garbage collection keeps
 	created  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE run_sources (        -- the files from outside that a run began with
-	run     INTEGER NOT NULL,
-	source  TEXT NOT NULL,
-	idx     INTEGER NOT NULL,     -- place among the source's files
-	path    TEXT NOT NULL,
-	sha256  TEXT NOT NULL,
-	size    INTEGER NOT NULL,
-	license TEXT NOT NULL,        -- as the pipeline file has it, or ''
-	url     TEXT NOT NULL,        -- the same
-	PRIMARY KEY (run, source, idx)
-) WITHOUT ROWID;
-
-ALTER TABLE runs ADD COLUMN graph TEXT NOT NULL DEFAULT ''; -- JSON: the stages as they were resolved
+ALTER TABLE runs ADD COLUMN graph TEXT NOT NULL DEFAULT ''; -- JSON: the sources and stages as they were resolved
 `}
 
 func checkVersion(path string, found, known int) error {

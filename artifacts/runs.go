@@ -19,6 +19,12 @@ type RunInfo struct {
 	Profile  string   // empty: none
 	Args     []string // the command line
 	PID      int      // for people; whether a run lives is told by its lock
+
+	// Graph is the pipeline as the run resolved it, opaque here. What it names by digest
+	// (configs, lists of files) is in Texts and is kept as PutConfig keeps it. Runs does
+	// not give them back: see Ledger.Graph.
+	Graph json.RawMessage
+	Texts map[string][]byte
 }
 
 // Run is a run as the ledger knows it.
@@ -63,9 +69,14 @@ func (l *Ledger) BeginRun(r RunInfo) (id int64, err error) {
 			}
 			id++
 		}
-		return t.exec(`INSERT INTO runs (id, pipeline, file, profile, args, pid, lock, state, started, summary)
-			VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, '')`,
-			id, r.Pipeline, r.File, r.Profile, string(args), r.PID, lock.Name(), time.Now().UnixNano())
+		for digest, text := range r.Texts {
+			if err := t.putConfig(digest, text); err != nil {
+				return err
+			}
+		}
+		return t.exec(`INSERT INTO runs (id, pipeline, file, profile, args, pid, lock, state, started, summary, graph)
+			VALUES (?, ?, ?, ?, ?, ?, ?, 'running', ?, '', ?)`,
+			id, r.Pipeline, r.File, r.Profile, string(args), r.PID, lock.Name(), time.Now().UnixNano(), string(r.Graph))
 	})
 	if err != nil {
 		if lock != nil {
@@ -140,6 +151,20 @@ func (l *Ledger) Run(id int64) (Run, error) {
 		return Run{}, err
 	}
 	return runs[0], nil
+}
+
+// Graph gives the pipeline as a run resolved it: what BeginRun was told. It is nil for
+// runs of programs that did not record it.
+func (l *Ledger) Graph(run int64) (graph json.RawMessage, err error) {
+	err = l.each("look up the graph of a run", "SELECT graph FROM runs WHERE id = ?", []any{run}, func(r *sql.Rows) error {
+		var s string
+		if err := r.Scan(&s); err != nil {
+			return err
+		}
+		graph = raw(s)
+		return nil
+	})
+	return graph, err
 }
 
 func (l *Ledger) runsWhere(where string, args ...any) (runs []Run, err error) {
