@@ -15,6 +15,7 @@ import (
 type graph struct {
 	pipeline *pipelinefile.Pipeline
 	store    *artifacts.Store
+	sources  map[string][]file
 	nodes    []*node // topological
 	byName   map[string]*node
 	fresh    []*part // to be looked up
@@ -31,7 +32,7 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 	if err != nil {
 		return nil, err
 	}
-	g := &graph{pipeline: p, store: store, byName: map[string]*node{}}
+	g := &graph{pipeline: p, store: store, sources: sources, byName: map[string]*node{}}
 	for i := range p.Stages {
 		s := &p.Stages[i]
 		if !want[s.Name] {

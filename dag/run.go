@@ -98,7 +98,9 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 			return nil, fmt.Errorf("%s: stage %s asks for %d GPUs; the local executor has none", n.Pos, n.Name, n.GPUs)
 		}
 	}
-	c.run, err = store.Ledger().BeginRun(artifacts.RunInfo{Pipeline: ID(p), File: p.Path, Profile: p.Profile, Args: o.Args, PID: os.Getpid()})
+	resolved, texts := g.resolved()
+	c.run, err = store.Ledger().BeginRun(artifacts.RunInfo{Pipeline: ID(p), File: p.Path, Profile: p.Profile, Args: o.Args, PID: os.Getpid(),
+		Graph: canonical(resolved), Texts: texts})
 	if err != nil {
 		return nil, err
 	}
