@@ -28,6 +28,7 @@ type Options struct {
 	Executor  executor.Executor
 	Observer  Observer      // may be nil
 	Force     chan struct{} // closed: do not wait for checkpoints any more
+	Locked    *Lock         // what must go in and come out; nil: anything
 }
 
 // coordinator runs a graph. One goroutine owns it all; parts run in goroutines of
@@ -96,6 +97,11 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 		c.stat[n] = &tally{}
 		if n.GPUs > 0 {
 			return nil, fmt.Errorf("%s: stage %s asks for %d GPUs; the local executor has none", n.Pos, n.Name, n.GPUs)
+		}
+	}
+	if o.Locked != nil {
+		if diffs := g.against(o.Locked); len(diffs) > 0 {
+			return nil, &Unlocked{diffs}
 		}
 	}
 	resolved, texts := g.resolved()
@@ -429,24 +435,21 @@ func (c *coordinator) skipBelow(n *node) {
 func (c *coordinator) stageDone(n *node) error {
 	outs := map[string]Output{}
 	for _, port := range n.Kind.Out {
-		m := &artifacts.Manifest{}
-		o := Output{Files: len(n.out[port.Name])}
-		for _, f := range n.out[port.Name] {
-			mf, err := manifestFile(f.Name, f)
-			if err != nil {
-				return err
-			}
-			m.Files = append(m.Files, mf)
-			o.Bytes += f.Size
+		m, o, err := n.outputManifest(port.Name)
+		if err != nil {
+			return err
 		}
-		sort.Slice(m.Files, func(i, j int) bool { return m.Files[i].Path < m.Files[j].Path })
-		var err error
 		if o.Digest, err = c.store.PutManifest(m); err != nil {
 			return err
 		}
 		outs[port.Name] = o
 	}
 	n.outputs = outs
+	if c.o.Locked != nil {
+		if broken := c.o.Locked.broken(n); broken != "" {
+			n.refusals = append(n.refusals, broken)
+		}
+	}
 	for _, p := range append(n.ordered(), joinOf(n)...) {
 		if p.hit.Refusal != "" {
 			n.refusals = append(n.refusals, p.hit.Refusal)
@@ -473,6 +476,23 @@ func (c *coordinator) stageDone(n *node) error {
 	}
 	return c.store.Ledger().RecordStage(artifacts.StageRecord{Run: c.run, Stage: n.Name, Kind: n.Kind.Name, Parts: s.Parts, Ran: s.Ran, Cached: s.Cached,
 		Seconds: s.Seconds, Outputs: doc})
+}
+
+// outputManifest lists a finished node's output by path, and sums it up. The digest is
+// left open.
+func (n *node) outputManifest(port string) (*artifacts.Manifest, Output, error) {
+	m := &artifacts.Manifest{}
+	o := Output{Files: len(n.out[port])}
+	for _, f := range n.out[port] {
+		mf, err := manifestFile(f.Name, f)
+		if err != nil {
+			return nil, o, err
+		}
+		m.Files = append(m.Files, mf)
+		o.Bytes += f.Size
+	}
+	sort.Slice(m.Files, func(i, j int) bool { return m.Files[i].Path < m.Files[j].Path })
+	return m, o, nil
 }
 
 // adopt takes the last values of a part's metrics as the stage's.

@@ -73,7 +73,7 @@ func exitCode(ctx context.Context, err error) int {
 			return exitInterrupted
 		}
 		return exitFailed
-	case errors.As(err, new(*pipelinefile.Problems)), errors.As(err, new(usage)), errors.As(err, new(*dag.UnknownStage)):
+	case errors.As(err, new(*pipelinefile.Problems)), errors.As(err, new(usage)), errors.As(err, new(*dag.UnknownStage)), errors.As(err, new(*dag.Unlocked)):
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
@@ -113,7 +113,7 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	})
 	root.AddCommand(
 		runCommand(force), planCommand(), explainCommand(), statusCommand(), logCommand(), graphCommand(),
-		getCommand(), historyCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
+		getCommand(), historyCommand(), lockCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)

@@ -24,6 +24,7 @@ type runFlags struct {
 	profile   string
 	jobs      int
 	keepGoing bool
+	locked    bool
 	json      bool
 }
 
@@ -58,6 +59,7 @@ With --json the last thing on stdout is one document: {"run": id, "state":
 	addProfileFlag(c, &f.profile)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", runtime.NumCPU(), "CPUs to keep busy")
 	c.Flags().BoolVarP(&f.keepGoing, "keep-going", "k", false, "after a failure go on with what does not depend on it")
+	c.Flags().BoolVar(&f.locked, "locked", false, "hold sources, settings and outputs to FILE.lock (see `pipeline lock`)")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document on stdout, progress on stderr")
 	return c
 }
@@ -67,6 +69,12 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 	p, err := loadPipeline(args[0], f.profile)
 	if err != nil {
 		return err
+	}
+	var locked *dag.Lock
+	if f.locked {
+		if locked, err = readLock(p); err != nil {
+			return err
+		}
 	}
 	store, err := f.forWriting()
 	if err != nil {
@@ -90,7 +98,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 	}
 	pool := local.New([]string{self, "worker"}, nil)
 	s, err := dag.Run(ctx, p, store, sources, dag.Options{Jobs: f.jobs, Memory: memoryTotal(), KeepGoing: f.keepGoing, Targets: args[1:],
-		Args: os.Args, Executor: pool, Observer: scr, Force: force})
+		Args: os.Args, Executor: pool, Observer: scr, Force: force, Locked: locked})
 	scr.close()
 	if e := pool.Close(); err == nil {
 		err = e
