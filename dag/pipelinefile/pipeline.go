@@ -58,7 +58,10 @@ type SourceFile struct {
 	URL    string // where to fetch it when it is not there; may be empty
 	SHA256 string // hex, lower case; may be empty
 	SHA1   string // hex, lower case; may be empty
-	Pos    Pos
+
+	MaxSize int64 // bytes that a fetch may bring; 0: no bound
+	Trust   bool  // the URL is believed without a digest
+	Pos     Pos
 }
 
 // Stage is a configured node of the pipeline.

@@ -27,8 +27,8 @@ sources:
     license: CC-BY-SA-4.0
   laws:
     files:
-      - path: laws/cdc.html
-        url: https://example.org/cdc.html
+      - {path: laws/cdc.html, trust: true, max-size: 10MB,
+         url: https://example.org/cdc.html}
       - path: /srv/laws/*.html
 stages:
   train:
@@ -127,7 +127,8 @@ func TestLoadWhole(t *testing.T) {
 		wiki.Files[0].Abs != "/home/ana/corpus/data/wiki.xml.bz2" || wiki.Files[0].Pos != (Pos{"p.yaml", 11, 11}) {
 		t.Errorf("source is %+v", wiki)
 	}
-	if len(laws.Files) != 2 || laws.Files[1].Abs != "/srv/laws/*.html" || laws.Files[0].URL != "https://example.org/cdc.html" {
+	if len(laws.Files) != 2 || laws.Files[1].Abs != "/srv/laws/*.html" || laws.Files[0].URL != "https://example.org/cdc.html" ||
+		!laws.Files[0].Trust || laws.Files[0].MaxSize != 10e6 || laws.Files[1].Trust || wiki.Files[0].Trust {
 		t.Errorf("source is %+v", laws)
 	}
 

@@ -64,6 +64,8 @@ func fileDefs() (document, error) {
 	source, one, file := defs["source"].(document), defs["stage"].(document), defs["file"].(document)
 	loosen(source, false)
 	source["oneOf"] = []any{document{"required": []any{"path"}}, document{"required": []any{"files"}}}
+	source["dependentSchemas"] = document{"url": document{"anyOf": []any{
+		document{"required": []any{"sha256"}}, document{"required": []any{"sha1"}}, document{"required": []any{"trust"}}}}}
 
 	loosen(one, false)
 	props := one["properties"].(document)

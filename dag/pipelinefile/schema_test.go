@@ -82,6 +82,7 @@ func TestSchemaRejectsWhatLoadDoes(t *testing.T) {
 		"pipeline: p\nsource: {}\nstages: {c: {uses: command, with: {run: x}}}\n",
 		"pipeline: p\nsources: {a: {license: x}}\nstages: {c: {uses: command, with: {run: x}}}\n",
 		"pipeline: p\nsources: {a: {path: x, files: [{path: y}]}}\nstages: {c: {uses: command, with: {run: x}}}\n",
+		"pipeline: p\nsources: {a: {path: x, url: \"https://example.org/x\"}}\nstages: {c: {uses: command, with: {run: x}}}\n",
 		"pipeline: p\nprofiles: {p: {stage: {}}}\nstages: {c: {uses: command, with: {run: x}}}\n",
 		"pipeline: p\nprofiles: {p: {stages: {c: {retries: few}}}}\nstages: {c: {uses: command, with: {run: x}}}\n",
 		stages("1c: {uses: command, with: {run: x}}"),

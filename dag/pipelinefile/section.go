@@ -3,6 +3,7 @@ package pipelinefile
 import (
 	"fmt"
 	"math"
+	"net"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -38,19 +39,22 @@ func (l *loader) readSources() error {
 			l.add(path.key, "to replace one by the other in a profile, set the one to null", "%s has both `path` and `files`", owner)
 			continue
 		case files != nil:
-			for _, key := range []string{"url", "sha256", "sha1"} {
+			for _, key := range []string{"url", "sha256", "sha1", "max-size"} {
 				if v := n.get(key); v != nil {
 					l.add(v.key, "", "`%s` of %s belongs to an entry of `files`", key, owner)
 				}
 			}
 			for i, e := range files.items {
 				if !e.hole {
-					src.Files = append(src.Files, l.sourceFile(e, fmt.Sprintf("`files[%d]` of %s", i, owner)))
+					src.Files = append(src.Files, l.sourceFile(e, n.get("trust"), fmt.Sprintf("`files[%d]` of %s", i, owner)))
 				}
+			}
+			if t := n.get("trust"); t.on() && !slices.ContainsFunc(src.Files, func(f SourceFile) bool { return f.URL != "" }) {
+				l.add(t.key, "", "`trust` of %s means nothing: none of its files has a `url`", owner)
 			}
 		case path != nil:
 			if !path.hole {
-				src.Files = []SourceFile{l.sourceFile(n, owner)}
+				src.Files = []SourceFile{l.sourceFile(n, nil, owner)}
 			}
 		default:
 			l.add(f.pos, "", "%s has neither `path` nor `files`", owner)
@@ -60,19 +64,31 @@ func (l *loader) readSources() error {
 	return nil
 }
 
-func (l *loader) sourceFile(n *node, owner string) SourceFile {
+// sourceFile reads one file of a source; trusted is the `trust` of the source around it.
+func (l *loader) sourceFile(n, trusted *node, owner string) SourceFile {
 	f := SourceFile{
-		Path:   n.string("path"),
-		URL:    n.string("url"),
-		SHA256: strings.ToLower(n.string("sha256")),
-		SHA1:   strings.ToLower(n.string("sha1")),
-		Pos:    n.get("path").pos,
+		Path:    n.string("path"),
+		URL:     n.string("url"),
+		SHA256:  strings.ToLower(n.string("sha256")),
+		SHA1:    strings.ToLower(n.string("sha1")),
+		MaxSize: l.bytes(owner, "max-size", n.get("max-size")),
+		Pos:     n.get("path").pos,
 	}
 	f.Abs = l.abs(f.Path)
+	trust, pinned := n.get("trust"), f.SHA256 != "" || f.SHA1 != ""
+	f.Trust = !pinned && f.URL != "" && (trust.on() || trust == nil && trusted.on())
 	if f.URL != "" {
-		if u, err := url.Parse(f.URL); err != nil || u.Host == "" {
-			l.add(n.get("url").pos, "", "`url` of %s is no address: %q", owner, f.URL)
-		}
+		l.checkURL(n.get("url"), f, owner)
+	}
+	switch {
+	case !trust.on():
+	case f.URL == "":
+		l.add(trust.key, "", "`trust` of %s means nothing without a `url`", owner)
+	case pinned:
+		l.add(trust.key, "", "`trust` of %s means nothing beside a digest, which says what the file must be", owner)
+	}
+	if v := n.get("max-size"); v != nil && f.URL == "" {
+		l.add(v.key, "", "`max-size` of %s means nothing without a `url`", owner)
 	}
 	// A pattern is many files; one digest or address cannot stand for them.
 	if strings.ContainsAny(f.Path, "*?[") {
@@ -87,6 +103,32 @@ func (l *loader) sourceFile(n *node, owner string) SourceFile {
 	}
 	return f
 }
+
+// checkURL holds an address against what fetches are bound to (package dag/source does
+// so again, also where a server sends them on).
+func (l *loader) checkURL(n *node, f SourceFile, owner string) {
+	u, err := url.Parse(f.URL)
+	switch {
+	case err != nil || u.Host == "":
+		l.add(n.pos, "", "`url` of %s is no address: %q", owner, f.URL)
+	case u.User != nil:
+		l.add(n.pos, "place the file at `path` by hand instead", "`url` of %s holds a user or password, which would stand in logs and in the ledger", owner)
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		l.add(n.pos, "use https, or place the file at `path` by hand", "`url` of %s is plain http, which anyone on the way can change and read", owner)
+	case f.SHA256 == "" && f.SHA1 == "" && !f.Trust:
+		l.add(n.pos, "add `sha256:` (or `sha1:`) as its publisher lists it, or as sha256sum gives it for a copy that you have checked; or `trust: true` to take whatever comes",
+			"`url` of %s has no digest, so that nobody could tell another file from the right one", owner)
+	}
+}
+
+// Loopback says whether a host is this machine: localhost, 127.0.0.0/8 or ::1. Only from
+// there are files fetched over plain http.
+func Loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// on says whether a key is there and true.
+func (n *node) on() bool { return n != nil && n.kind == boolean && n.yes }
 
 func (l *loader) abs(path string) string {
 	if filepath.IsAbs(path) {
@@ -207,7 +249,7 @@ func (l *loader) limits(d *draft, n *node) {
 	d.Retries = n.int("retries")
 	d.Time = l.duration(d, res.get("time"), "resources.time")
 	d.Timeout = l.duration(d, n.get("timeout"), "timeout")
-	d.Memory = l.bytes(d, res.get("memory"))
+	d.Memory = l.bytes(d.owner(), "resources.memory", res.get("memory"))
 	if v := n.get("continue-on-error"); v != nil {
 		d.ContinueOnError = v.yes
 	}
@@ -249,7 +291,7 @@ var sizeUnits = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
 }
 
-func (l *loader) bytes(d *draft, n *node) int64 {
+func (l *loader) bytes(owner, key string, n *node) int64 {
 	if n == nil || n.kind != text && n.kind != number {
 		return 0
 	}
@@ -269,7 +311,7 @@ func (l *loader) bytes(d *draft, n *node) int64 {
 		if f *= u.bytes; f >= 1 && f < math.MaxInt64 {
 			return int64(f)
 		}
-		l.add(n.pos, "", "`resources.memory` of %s cannot be %s", d.owner(), s)
+		l.add(n.pos, "", "`%s` of %s cannot be %s", key, owner, s)
 		break
 	}
 	return 0

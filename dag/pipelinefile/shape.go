@@ -19,18 +19,22 @@ type fileShape struct {
 
 type sourceShape struct {
 	Path    string       `json:"path" jsonschema:"minLength=1" jsonschema_description:"A file, a directory (all regular files in it, sorted) or a glob, from this file's directory on."`
-	URL     string       `json:"url" jsonschema:"pattern=^https?://" jsonschema_description:"Where to fetch the file when it is not there."`
+	URL     string       `json:"url" jsonschema:"pattern=^https?://" jsonschema_description:"Where to fetch the file when it is not there: https, with a digest or trust: true."`
 	SHA256  string       `json:"sha256" jsonschema:"pattern=^[0-9A-Fa-f]{64}$" jsonschema_description:"SHA-256 the file must have."`
 	SHA1    string       `json:"sha1" jsonschema:"pattern=^[0-9A-Fa-f]{40}$" jsonschema_description:"SHA-1 a fetched file must have."`
+	MaxSize bytesize     `json:"max-size" jsonschema_description:"Bytes beyond which a fetched file is refused: 3GiB, or a number."`
+	Trust   bool         `json:"trust" jsonschema:"default=false" jsonschema_description:"true takes whatever the url gives, where there is no digest to hold it against."`
 	Files   []entryShape `json:"files" jsonschema:"minItems=1" jsonschema_description:"Several files that make up the source, in order, instead of path."`
 	License string       `json:"license" jsonschema_description:"Licence of the text, as an SPDX identifier where there is one."`
 }
 
 type entryShape struct {
-	Path   string `json:"path" jsonschema:"required,minLength=1" jsonschema_description:"A file, a directory or a glob, from this file's directory on."`
-	URL    string `json:"url" jsonschema:"pattern=^https?://" jsonschema_description:"Where to fetch the file when it is not there."`
-	SHA256 string `json:"sha256" jsonschema:"pattern=^[0-9A-Fa-f]{64}$" jsonschema_description:"SHA-256 the file must have."`
-	SHA1   string `json:"sha1" jsonschema:"pattern=^[0-9A-Fa-f]{40}$" jsonschema_description:"SHA-1 a fetched file must have."`
+	Path    string   `json:"path" jsonschema:"required,minLength=1" jsonschema_description:"A file, a directory or a glob, from this file's directory on."`
+	URL     string   `json:"url" jsonschema:"pattern=^https?://" jsonschema_description:"Where to fetch the file when it is not there: https, with a digest or trust: true."`
+	SHA256  string   `json:"sha256" jsonschema:"pattern=^[0-9A-Fa-f]{64}$" jsonschema_description:"SHA-256 the file must have."`
+	SHA1    string   `json:"sha1" jsonschema:"pattern=^[0-9A-Fa-f]{40}$" jsonschema_description:"SHA-1 a fetched file must have."`
+	MaxSize bytesize `json:"max-size" jsonschema_description:"Bytes beyond which a fetched file is refused: 3GiB, or a number."`
+	Trust   bool     `json:"trust" jsonschema:"default=false" jsonschema_description:"true takes whatever the url gives, where there is no digest to hold it against."`
 }
 
 type stageShape struct {

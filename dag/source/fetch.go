@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
 )
 
@@ -39,6 +40,8 @@ const (
 	maxFailures = 4        // in a row, without a byte gained
 	maxAttempts = 200      // in all
 	syncEvery   = 16 << 20 // bytes
+
+	maxRedirects = 10
 )
 
 func newFetcher() *fetcher {
@@ -71,14 +74,17 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 	if err != nil {
 		return "", err
 	}
-	pinned := file.SHA256 != "" || file.SHA1 != ""
-	if err := safe(u, pinned); err != nil {
+	if err := safe(u, nil); err != nil {
 		return "", err
+	}
+	if file.SHA256 == "" && file.SHA1 == "" && !file.Trust {
+		return "", fmt.Errorf("%s has no digest to be held against; declare its sha256, or `trust: true`", shown(u))
 	}
 	if err := disk.MkdirAll(filepath.Dir(file.Abs), 0o755); err != nil {
 		return "", err
 	}
-	part, err := disk.OpenFile(file.Abs+".part", os.O_RDWR|os.O_CREATE, 0o644)
+	// Where PATH.part is a link it is somebody else's, and leads anywhere.
+	part, err := disk.OpenFile(file.Abs+".part", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return "", err
 	}
@@ -98,10 +104,10 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 
 	client := *f.client
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) >= 10 {
-			return errors.New("more than 10 redirects")
+		if len(via) > maxRedirects {
+			return refuse("more than %d redirects", maxRedirects)
 		}
-		return safe(req.URL, pinned)
+		return safe(req.URL, via[len(via)-1].URL)
 	}
 	failures := 0
 	for attempt := 1; ; attempt++ {
@@ -130,18 +136,32 @@ func (f *fetcher) fetch(ctx context.Context, file pipelinefile.SourceFile, progr
 	return accept(ctx, file, part)
 }
 
-// safe refuses addresses whose answer anyone on the way could change: plain http,
-// unless a declared digest says what must come, or it never leaves this machine.
-func safe(u *url.URL, pinned bool) error {
+// safe refuses addresses whose answer anyone on the way could read or change: all that
+// are not https, but for plain http from this machine itself. from is the address that
+// a redirect came from, nil without one: https never leads back to http.
+func safe(u, from *url.URL) error {
 	switch {
-	case u.Scheme == "https":
+	case u.User != nil:
+		return refuse("%s: an address with a user or password is not fetched: it would stand in logs", shown(u))
+	case u.Scheme == "https" && u.Host != "":
 		return nil
-	case u.Scheme != "http":
-		return fmt.Errorf("%s: files are fetched over https", u)
-	case pinned || u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback():
+	case u.Scheme == "http" && pipelinefile.Loopback(u.Hostname()) && (from == nil || from.Scheme == "http"):
 		return nil
+	case from != nil:
+		return refuse("%s sends on to %s, which is not https; refused", shown(from), shown(u))
 	}
-	return fmt.Errorf("%s: over http nobody can tell what will come; use https, or declare its sha256", u)
+	return refuse("%s: files are fetched over https", shown(u))
+}
+
+// refusal is an error that no other attempt will mend.
+type refusal struct{ error }
+
+func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
+
+// shown is an address as messages may hold it: signatures and passwords that servers
+// put into the addresses they send on to are secrets.
+func shown(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // attempt goes on with a download where it stopped. The connection is given up when
@@ -160,11 +180,17 @@ func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelin
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", had.Bytes))
 		req.Header.Set("If-Range", had.validator())
 	}
-	res, err := client.Do(req)
+	var res *http.Response
+	err = fault.Do(fault.Send, file.URL, "", func() (err error) {
+		res, err = client.Do(req)
+		return err
+	})
+	if res != nil {
+		defer res.Body.Close()
+	}
 	if err != nil {
 		return passing{err}
 	}
-	defer res.Body.Close()
 
 	now := partial{URL: file.URL, ETag: res.Header.Get("ETag"), LastModified: res.Header.Get("Last-Modified")}
 	total := int64(-1)
@@ -196,6 +222,9 @@ func (f *fetcher) attempt(ctx context.Context, client *http.Client, file pipelin
 	default:
 		return status(res.StatusCode)
 	}
+	if file.MaxSize > 0 && total > file.MaxSize {
+		return tooLarge(file, fmt.Sprintf("the server announces %d bytes", total))
+	}
 	if total >= 0 {
 		if err := room(file.Abs, total-now.Bytes); err != nil {
 			return err
@@ -215,9 +244,17 @@ func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, b
 	size := now.Bytes
 	buf := make([]byte, 256<<10)
 	for {
-		n, err := body.Read(buf)
+		n := 0
+		err := fault.Do(fault.Receive, file.URL, "", func() (err error) {
+			n, err = body.Read(buf)
+			return err
+		})
 		if n > 0 {
 			stalled.Reset(f.stall)
+			if file.MaxSize > 0 && size+int64(n) > file.MaxSize {
+				forget(file, part)
+				return tooLarge(file, "the server goes on sending")
+			}
 			if _, err := part.Write(buf[:n]); err != nil {
 				part.Truncate(now.Bytes)
 				return err
@@ -243,6 +280,10 @@ func (f *fetcher) receive(ctx context.Context, cancel context.CancelCauseFunc, b
 			return passing{fmt.Errorf("%w, after %d bytes", err, size)}
 		}
 	}
+}
+
+func tooLarge(file pipelinefile.SourceFile, what string) error {
+	return fmt.Errorf("%s, but `max-size` allows %d; raise it if that is right", what, file.MaxSize)
 }
 
 // resumable is what is there to go on from, PATH.part cut to it. Without a validator
@@ -319,12 +360,7 @@ func accept(ctx context.Context, file pipelinefile.SourceFile, part *disk.File) 
 		return "", err
 	}
 	disk.Remove(file.Abs + ".part.json")
-	dir, err := os.Open(filepath.Dir(file.Abs))
-	if err != nil {
-		return "", err
-	}
-	defer dir.Close()
-	return s.sha256, dir.Sync()
+	return s.sha256, disk.SyncDir(filepath.Dir(file.Abs))
 }
 
 type status int
@@ -400,7 +436,7 @@ func contentRange(s string) (start, size int64, ok bool) {
 // lock waits until no other run is fetching the same file.
 func lock(ctx context.Context, part *disk.File) error {
 	for {
-		err := unix.Flock(int(part.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := disk.Flock(part.File, unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err
 		}

@@ -114,7 +114,7 @@ func TestFetch(t *testing.T) {
 	var events []Event
 	got, err := resolve(t.Context(), []pipelinefile.Source{
 		src("dump", dir, pipelinefile.SourceFile{Path: "sub/d.xml", URL: m.URL, SHA256: sha(text), SHA1: sha1s(text)}),
-		src("same", dir, pipelinefile.SourceFile{Path: "sub/d.xml", URL: m.URL}),
+		src("same", dir, pipelinefile.SourceFile{Path: "sub/d.xml", URL: m.URL, Trust: true}),
 	}, &ledger{}, Options{Progress: func(e Event) { events = append(events, e) }}, quick())
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestOfflineListsWhatIsToCome(t *testing.T) {
 	m := newMirror(t, text)
 	dir := t.TempDir()
 	got, err := Resolve(t.Context(), []pipelinefile.Source{src("dump", dir,
-		pipelinefile.SourceFile{Path: "a", URL: m.URL, SHA256: sha(text)}, pipelinefile.SourceFile{Path: "b", URL: m.URL})}, &ledger{}, Options{Offline: true})
+		pipelinefile.SourceFile{Path: "a", URL: m.URL, SHA256: sha(text)}, pipelinefile.SourceFile{Path: "b", URL: m.URL, Trust: true})}, &ledger{}, Options{Offline: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestResumeInALaterRun(t *testing.T) {
 	m := newMirror(t, text)
 	m.cut = []int{400_000, 0, 0, 0, 0, 0}
 	dir := t.TempDir()
-	file := pipelinefile.SourceFile{Path: "d", URL: m.URL}
+	file := pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true}
 	_, err := fetchOne(t, quick(), file, dir)
 	if err == nil || !strings.Contains(err.Error(), "400000 bytes are kept, run again to go on from there") {
 		t.Fatalf("error is %v, want one that tells how to go on", err)
@@ -209,7 +209,7 @@ func TestChangedFileStartsAnew(t *testing.T) {
 	m := newMirror(t, text)
 	m.cut = []int{400_000, 0, 0, 0, 0}
 	dir := t.TempDir()
-	file := pipelinefile.SourceFile{Path: "d", URL: m.URL}
+	file := pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true}
 	if _, err := fetchOne(t, quick(), file, dir); err == nil {
 		t.Fatal("no error from a connection that is cut each time")
 	}
@@ -228,7 +228,7 @@ func TestNoValidatorStartsAnew(t *testing.T) {
 	m.etag = `W/"weak"`
 	m.cut = []int{400_000}
 	dir := t.TempDir()
-	r, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: m.URL}, dir)
+	r, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestNoValidatorStartsAnew(t *testing.T) {
 func TestWholePartIsTaken(t *testing.T) {
 	m := newMirror(t, text)
 	dir := t.TempDir()
-	file := src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: m.URL}).Files[0]
+	file := src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true}).Files[0]
 	if err := os.WriteFile(file.Abs+".part", []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestStatus(t *testing.T) {
 		m := newMirror(t, text)
 		m.status = c.status
 		dir := t.TempDir()
-		_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: m.URL}, dir)
+		_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true}, dir)
 		want := "p.yaml:3:5: source `dump`: fetch " + m.URL + ": " + strings.ReplaceAll(c.want, "DIR", dir)
 		if err == nil || err.Error() != want {
 			t.Errorf("error is\n%v\nwant\n%s", err, want)
@@ -308,12 +308,12 @@ func TestNoServer(t *testing.T) {
 	url := m.URL
 	m.Close()
 	dir := t.TempDir()
-	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: url}, dir)
+	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: url, Trust: true}, dir)
 	host := strings.TrimPrefix(url, "http://")
 	if err == nil || !strings.Contains(err.Error(), "cannot reach "+host) || !strings.Contains(err.Error(), "placed by hand at "+dir+"/d") {
 		t.Errorf("error is %v, want one that names the host and the place", err)
 	}
-	_, err = fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: "https://dumps.invalid/x"}, dir)
+	_, err = fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: "https://dumps.invalid/x", Trust: true}, dir)
 	if err == nil || !strings.Contains(err.Error(), "dumps.invalid") || !strings.Contains(err.Error(), "is this machine offline?") {
 		t.Errorf("error is %v, want one that names the host", err)
 	}
@@ -334,7 +334,7 @@ func TestStalledConnection(t *testing.T) {
 	defer close(hang)
 	f := quick()
 	f.stall = 20 * time.Millisecond
-	_, err := fetchOne(t, f, pipelinefile.SourceFile{Path: "d", URL: s.URL}, t.TempDir())
+	_, err := fetchOne(t, f, pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "nothing came for 20ms") {
 		t.Errorf("error is %v", err)
 	}
@@ -352,7 +352,7 @@ func TestInterrupted(t *testing.T) {
 	defer s.Close()
 	dir := t.TempDir()
 	got := false
-	_, err := resolve(ctx, []pipelinefile.Source{src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: s.URL})}, &ledger{},
+	_, err := resolve(ctx, []pipelinefile.Source{src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true})}, &ledger{},
 		Options{Progress: func(e Event) {
 			if e.Done == 4 && !got {
 				got = true
@@ -368,20 +368,129 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-func TestHTTPNeedsDigest(t *testing.T) {
-	dir := t.TempDir()
-	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: "http://example.invalid/d"}, dir)
-	if err == nil || !strings.Contains(err.Error(), "use https, or declare its sha256") {
-		t.Errorf("error is %v", err)
+// Addresses that are refused, with nothing left behind; that a digest is declared does
+// not help.
+func TestRefusedAddresses(t *testing.T) {
+	for _, url := range []string{
+		"http://example.invalid/d", "http://127.0.0.1.example.invalid/d", "http://[fe80::1]/d", "http://0.0.0.0/d", "file:///etc/passwd", "ftp://example.invalid/d",
+		"https://me:secret@example.invalid/d", "http://me@127.0.0.1/d", "https:///d",
+	} {
+		dir := t.TempDir()
+		_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: url, SHA256: sha(text)}, dir)
+		if err == nil || !strings.Contains(err.Error(), "files are fetched over https") && !strings.Contains(err.Error(), "user or password is not fetched") {
+			t.Errorf("%s: error is %v", url, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the password stands in the error: %v", url, err)
+		}
+		if l := left(t, dir); l != "" {
+			t.Errorf("%s left %s", url, l)
+		}
 	}
-	if l := left(t, dir); l != "" {
-		t.Errorf("left %s", l)
+	if _, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: "https://example.invalid/d"}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no digest to be held against") {
+		t.Errorf("neither digest nor trust: %v", err)
 	}
-	// A redirect may not lead from a safe address to an unsafe one either.
-	s := httptest.NewServer(http.RedirectHandler("http://example.invalid/d", http.StatusFound))
+}
+
+// A server may send on, but not out of https, not to a file, and not for ever.
+func TestRefusedRedirects(t *testing.T) {
+	m := newMirror(t, text)
+	tls := httptest.NewTLSServer(nil)
+	defer tls.Close()
+	to := ""
+	tls.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, strings.ReplaceAll(to, "SELF", tls.URL), http.StatusFound)
+	})
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, to, http.StatusFound)
+	}))
+	defer plain.Close()
+	for _, c := range []struct{ from, to, want string }{
+		{tls.URL, "http://example.invalid/d?sig=secret", "sends on to http://example.invalid/d, which is not https"},
+		{tls.URL, m.URL, "which is not https"}, // nor into a service of this machine
+		{tls.URL, "file:///etc/passwd", "which is not https"},
+		{tls.URL, "https://me:secret@example.invalid/", "user or password"},
+		{tls.URL, "SELF/again", "more than 10 redirects"},
+		{plain.URL, "http://example.invalid/d", "which is not https"},
+	} {
+		to = c.to
+		f := quick()
+		f.client = tls.Client()
+		dir := t.TempDir()
+		_, err := fetchOne(t, f, pipelinefile.SourceFile{Path: "d", URL: c.from, SHA256: sha(text)}, dir)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s → %s: error is %v, want %q", c.from, c.to, err, c.want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "d")); err == nil {
+			t.Errorf("%s → %s: the file is there", c.from, c.to)
+		}
+	}
+	if len(m.requests) != 0 {
+		t.Errorf("%d requests reached a server over http", len(m.requests))
+	}
+}
+
+func TestFetchOverTLS(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/d", http.StatusFound)
+			return
+		}
+		io.WriteString(w, text)
+	}))
 	defer s.Close()
-	if _, err = fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL}, dir); err == nil || !strings.Contains(err.Error(), "use https, or declare its sha256") {
-		t.Errorf("error is %v", err)
+	if _, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, t.TempDir()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+	f := quick()
+	f.client = s.Client()
+	dir := t.TempDir()
+	r, err := fetchOne(t, f, pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, dir)
+	if err != nil || r.Digest != sha(text) {
+		t.Fatalf("%+v %v", r, err)
+	}
+	mask := syscall.Umask(0)
+	syscall.Umask(mask)
+	if info, err := os.Stat(filepath.Join(dir, "d")); err != nil || info.Mode() != 0o644&^os.FileMode(mask) {
+		t.Errorf("mode %v %v, want 0644 less the umask %o", info.Mode(), err, mask)
+	}
+}
+
+// Both a size that is announced and one that is not are held against max-size.
+func TestMaxSize(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if flush {
+				w.(http.Flusher).Flush()
+			} else {
+				w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+			}
+			io.WriteString(w, text)
+		}))
+		defer s.Close()
+		dir := t.TempDir()
+		file := pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true, MaxSize: int64(len(text)) - 1}
+		_, err := fetchOne(t, quick(), file, dir)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("`max-size` allows %d", len(text)-1)) {
+			t.Errorf("announced %v: %v", !flush, err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, "d.part")); err == nil && info.Size() > 0 {
+			t.Errorf("announced %v: %d bytes are kept", !flush, info.Size())
+		}
+		file.MaxSize++
+		if r, err := fetchOne(t, quick(), file, dir); err != nil || r.Digest != sha(text) {
+			t.Errorf("announced %v, at the limit: %v", !flush, err)
+		}
+	}
+}
+
+// A link that stands where the download would is not written through.
+func TestPartIsNoLink(t *testing.T) {
+	m := newMirror(t, text)
+	dir := tree(t, map[string]string{"mine": "mine", "d.part": "-> mine"})
+	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: m.URL, SHA256: sha(text)}, dir)
+	if b, _ := os.ReadFile(filepath.Join(dir, "mine")); err == nil || string(b) != "mine" {
+		t.Errorf("error %v, the file holds %d bytes", err, len(b))
 	}
 }
 
@@ -389,7 +498,7 @@ func TestRedirect(t *testing.T) {
 	m := newMirror(t, text)
 	s := httptest.NewServer(http.RedirectHandler(m.URL, http.StatusMovedPermanently))
 	defer s.Close()
-	if r, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL}, t.TempDir()); err != nil || r.Digest != sha(text) {
+	if r, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, t.TempDir()); err != nil || r.Digest != sha(text) {
 		t.Errorf("%+v %v", r, err)
 	}
 }
@@ -402,7 +511,7 @@ func TestNoRoom(t *testing.T) {
 	}))
 	defer s.Close()
 	dir := t.TempDir()
-	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL}, dir)
+	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, dir)
 	if err == nil || !strings.Contains(err.Error(), "no space left for "+dir+"/d: 9000000000000000000 more bytes are to come") {
 		t.Errorf("error is %v", err)
 	}
@@ -420,7 +529,7 @@ func TestFullDisk(t *testing.T) {
 		io.WriteString(w, text)
 	}))
 	defer s.Close()
-	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL}, dir)
+	_, err := fetchOne(t, quick(), pipelinefile.SourceFile{Path: "d", URL: s.URL, Trust: true}, dir)
 	if err == nil || !strings.Contains(err.Error(), "no space left for "+dir+"/d") {
 		t.Errorf("error is %v", err)
 	}
@@ -436,7 +545,7 @@ func TestTwoRuns(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			r, err := resolve(t.Context(), []pipelinefile.Source{src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: m.URL})}, &ledger{}, Options{}, quick())
+			r, err := resolve(t.Context(), []pipelinefile.Source{src("dump", dir, pipelinefile.SourceFile{Path: "d", URL: m.URL, Trust: true})}, &ledger{}, Options{}, quick())
 			if err != nil || r["dump"][0].Digest != sha(text) {
 				t.Errorf("%v %v", r, err)
 			}
