@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 		err = fmt.Errorf("it took longer than its timeout of %s", limit)
 	}
 	if err == nil {
-		err = c.unchanged(w)
+		err = unchanged(w.part, c.ids)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -96,7 +97,6 @@ func (w *work) limit() time.Duration {
 }
 
 func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error) {
-	n := w.node
 	partial, err := filepath.Abs(c.store.PartialDir(w.key))
 	if err != nil {
 		return executor.Job{}, err
@@ -105,20 +105,34 @@ func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error
 	if err != nil {
 		return executor.Job{}, err
 	}
-	j := executor.Job{Kind: n.Kind.Name, Log: log, Spec: task.Spec{Config: w.settings().json, Args: w.args, Join: w.join, Inputs: map[string][]task.Input{},
-		Work: dir, Partial: partial, Seed: c.pipeline.Seed, CPUs: w.cpus}}
+	return c.graph.job(w.part, site{work: dir, partial: partial, log: log, cpus: w.cpus})
+}
+
+// site is where a part is done and with how many CPUs: all that its job says beside what
+// determines its outputs. Paths are absolute.
+type site struct {
+	work, partial, log string
+	cpus               int
+}
+
+// job says what a part is and where to do it.
+func (g *graph) job(p *part, at site) (executor.Job, error) {
+	n := p.node
+	j := executor.Job{Kind: n.Kind.Name, Log: at.log, Spec: task.Spec{Config: p.settings().json, Args: p.args, Join: p.join, Inputs: map[string][]task.Input{},
+		Work: at.work, Partial: at.partial, Seed: g.pipeline.Seed, CPUs: at.cpus}}
 	ports := n.Kind.Out
-	if len(n.Kind.Mid) > 0 && !w.join {
+	if len(n.Kind.Mid) > 0 && !p.join {
 		ports = n.Kind.Mid
 	}
-	for _, p := range ports {
-		j.Spec.Outputs = append(j.Spec.Outputs, p.Name)
+	for _, o := range ports {
+		j.Spec.Outputs = append(j.Spec.Outputs, o.Name)
 	}
-	for port, files := range w.reads {
+	for port, files := range p.reads {
 		for _, f := range files {
 			path := f.path
 			if path == "" {
-				if path, err = filepath.Abs(c.store.ObjectPath(f.Digest)); err != nil {
+				var err error
+				if path, err = filepath.Abs(g.store.ObjectPath(f.Digest)); err != nil {
 					return executor.Job{}, err
 				}
 			}
@@ -128,10 +142,10 @@ func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error
 	return j, nil
 }
 
-// unchanged makes sure that the sources the part read are still what was hashed: else
-// its outputs would be kept under the key of other inputs.
-func (c *coordinator) unchanged(w *work) error {
-	for _, files := range w.reads {
+// unchanged makes sure that the sources a part read are still what was hashed (ids, by
+// path): else its outputs would be taken for those of other inputs.
+func unchanged(p *part, ids map[string]source.FileID) error {
+	for _, files := range p.reads {
 		for _, f := range files {
 			if f.path == "" {
 				continue
@@ -140,7 +154,7 @@ func (c *coordinator) unchanged(w *work) error {
 			if err != nil {
 				return fmt.Errorf("source changed during the run: %w", err)
 			}
-			if id != c.ids[f.path] {
+			if id != ids[f.path] {
 				return fmt.Errorf("source %s changed during the run; run again to take it as it is now", f.path)
 			}
 		}
@@ -149,28 +163,30 @@ func (c *coordinator) unchanged(w *work) error {
 }
 
 func (c *coordinator) action(w *work, res *executor.Result, last map[string]float64, took time.Duration) (*artifacts.Action, error) {
+	m, err := manifestOf(res.Outputs)
+	if err != nil {
+		return nil, err
+	}
+	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last})
+	if err != nil {
+		return nil, err
+	}
+	n := w.node
+	return &artifacts.Action{Key: w.key, Kind: n.Kind.Name, Version: n.Kind.Version, Components: canonical(&w.comps), Config: w.settings().digest,
+		Outputs: m, Seconds: took.Seconds(), InputBytes: w.bytes, Refusal: strings.Join(res.Refused, "\n"), Counts: detail, Created: time.Now()}, nil
+}
+
+// manifestOf lists a part's outputs as port/name.
+func manifestOf(outputs []task.Output) (*artifacts.Manifest, error) {
 	m := &artifacts.Manifest{}
-	for _, o := range res.Outputs {
+	for _, o := range outputs {
 		mf, err := manifestFile(o.Port+"/"+o.Name, file{File: o.File})
 		if err != nil {
 			return nil, err
 		}
 		m.Files = append(m.Files, mf)
 	}
-	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last})
-	if err != nil {
-		return nil, err
-	}
-	refusal := ""
-	for i, r := range res.Refused {
-		if i > 0 {
-			refusal += "\n"
-		}
-		refusal += r
-	}
-	n := w.node
-	return &artifacts.Action{Key: w.key, Kind: n.Kind.Name, Version: n.Kind.Version, Components: canonical(&w.comps), Config: w.settings().digest,
-		Outputs: m, Seconds: took.Seconds(), InputBytes: w.bytes, Refusal: refusal, Counts: detail, Created: time.Now()}, nil
+	return m, nil
 }
 
 func manifestFile(path string, f file) (artifacts.ManifestFile, error) {
