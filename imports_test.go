@@ -23,7 +23,7 @@ var mayImport = []struct {
 	{"dag/stage/stagetest", []string{"dag/stage", "dag/executor/task", "artifacts", "corpus"}},
 	{"dag/stage", nil},
 	{"dag", []string{"dag", "artifacts"}},
-	{"artifacts", nil},
+	{"artifacts", []string{"artifacts"}},
 	{"corpus", []string{"corpus"}},
 	{"model", []string{"model"}},
 }

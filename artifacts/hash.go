@@ -20,7 +20,7 @@ func HashFile(path string) (digest string, size int64, err error) {
 	if size, err = io.Copy(h, f); err != nil {
 		return "", 0, advise("hash", path, err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := disk.Sync(f); err != nil {
 		return "", 0, advise("hash", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), size, nil

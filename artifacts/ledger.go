@@ -14,6 +14,7 @@ import (
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +47,7 @@ type Ledger struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	full  bool // PRAGMA synchronous of conn is FULL
-	runs  map[int64]*os.File
+	runs  map[int64]*disk.File
 }
 
 // openEmptyLedger is the ledger of a store that does not exist.
@@ -76,7 +77,7 @@ func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{path: path, locks: filepath.Join(s.dir, locksDir), readOnly: s.readOnly,
-		stmts: map[string]*sql.Stmt{}, runs: map[int64]*os.File{}}
+		stmts: map[string]*sql.Stmt{}, runs: map[int64]*disk.File{}}
 	if s.readOnly && !exists(path) {
 		if create {
 			return openEmptyLedger()
@@ -160,7 +161,7 @@ func (l *Ledger) openWrite(s *Store) error {
 	if err := migrate(ctx, l.conn, l.path, migrations, s.alone); err != nil {
 		return err
 	}
-	if err := flock(s.lock, unix.LOCK_SH); err != nil { // others may come in again
+	if err := disk.Flock(s.lock, unix.LOCK_SH); err != nil { // others may come in again
 		return advise("lock the store", s.lock.Name(), err)
 	}
 	var mode string
@@ -210,7 +211,7 @@ func (l *Ledger) close() error {
 		errs = append(errs, l.conn.Close())
 	}
 	if l.write != nil {
-		errs = append(errs, l.write.Close())
+		errs = append(errs, fault.Do(fault.Close, l.path, "", l.write.Close))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return adviseLedger("close", l.path, err)
@@ -220,11 +221,17 @@ func (l *Ledger) close() error {
 
 // each runs a query and calls scan for every row.
 func (l *Ledger) each(doing, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := l.read.Query(query, args...)
+	var rows *sql.Rows
+	err := fault.Do(fault.Read, l.path, "", func() (err error) {
+		rows, err = l.read.Query(query, args...)
+		return err
+	})
+	if rows != nil {
+		defer rows.Close()
+	}
 	if err != nil {
 		return adviseLedger(doing, l.path, err)
 	}
-	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
 			return adviseLedger(doing, l.path, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
-	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +19,7 @@ import (
 // It is a flock on a file: the kernel gives it back when the holder dies, however it
 // dies, so a lock is never stale. It is advisory and keeps out nobody who does not ask.
 // Processes started by the holder do not inherit it. Waiters are served in no order.
-type KeyLock struct{ f *os.File }
+type KeyLock struct{ f *disk.File }
 
 // LockKey waits until no other process, and nobody else in this one, holds the key.
 // owner is what others who wait are told: "pid 123, run 7, stage clean". onWait, which
@@ -34,7 +32,7 @@ func (s *Store) LockKey(ctx context.Context, key, owner string, onWait func(hold
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		f, err := tryLock(path)
 		if err == nil {
-			if _, err := io.WriteString(f, owner+"\n"); err != nil {
+			if _, err := f.WriteString(owner + "\n"); err != nil {
 				f.Close()
 				return nil, advise("lock a key", path, err)
 			}
@@ -75,14 +73,13 @@ func holderOf(path string) string {
 // Lock files are removed by their holders, so that there are only as many as there are
 // locks. A file that was locked may therefore be one that was removed between open and
 // flock, and whoever holds that holds nothing: hence the comparison.
-func tryLock(path string) (*os.File, error) {
+func tryLock(path string) (*disk.File, error) {
 	for {
-		opened, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, err
 		}
-		f := opened.File
-		if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err := disk.Flock(f.File, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("flock: %w", err)
 		}
@@ -107,7 +104,7 @@ func tryLock(path string) (*os.File, error) {
 }
 
 // unlock removes the lock file, then lets go of it.
-func unlock(f *os.File) error {
+func unlock(f *disk.File) error {
 	err := disk.Remove(f.Name())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -122,16 +119,5 @@ func isLocked(path string) bool {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(flock(f, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
-}
-
-func flock(f *os.File, how int) error {
-	return fault.Do(fault.Lock, f.Name(), "", func() error {
-		for {
-			err := unix.Flock(int(f.Fd()), how)
-			if err != unix.EINTR {
-				return err
-			}
-		}
-	})
+	return errors.Is(disk.Flock(f, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }

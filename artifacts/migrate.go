@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"golang.org/x/sys/unix"
 )
 
@@ -145,7 +146,11 @@ func migrate(ctx context.Context, conn *sql.Conn, path string, steps []string, a
 	}
 	for v := version; v < len(steps); v++ {
 		step := fmt.Sprintf("BEGIN IMMEDIATE; %s; PRAGMA user_version = %d; COMMIT", steps[v], v+1)
-		if _, err := conn.ExecContext(ctx, step); err != nil {
+		err := fault.Do(fault.Durable, path, "", func() error {
+			_, err := conn.ExecContext(ctx, step)
+			return err
+		})
+		if err != nil {
 			_, _ = conn.ExecContext(ctx, "ROLLBACK")
 			return adviseLedger(fmt.Sprintf("migrate to schema %d", v+1), path, err)
 		}
@@ -172,7 +177,7 @@ func backup(ctx context.Context, conn *sql.Conn, path string, version int) error
 // which would go on writing by the old schema. The store stays locked against others
 // until the migration is over and the lock is shared again.
 func (s *Store) alone() error {
-	if err := flock(s.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := disk.Flock(s.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("another process uses the store %s: run again when it has ended", s.dir)
 	}
 	return nil

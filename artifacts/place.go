@@ -52,7 +52,7 @@ func (s *Store) Place(m *Manifest, dir string) error {
 		return advise("place files", parent, err)
 	}
 	defer p.Close()
-	_ = flock(p, unix.LOCK_EX)
+	_ = disk.Flock(p, unix.LOCK_EX)
 
 	fresh, old := filepath.Join(parent, "."+base+".pipeline-new"), filepath.Join(parent, "."+base+".pipeline-old")
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +78,7 @@ func (s *Store) Place(m *Manifest, dir string) error {
 		disk.RemoveAll(fresh)
 		return advise("place files", dir, err)
 	}
-	if err := p.Sync(); err != nil {
+	if err := disk.SyncDir(parent); err != nil {
 		return advise("place files", parent, err)
 	}
 	for _, d := range []string{fresh, old} { // the view that was there before
@@ -191,7 +191,7 @@ func placeFile(object, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err == nil {
+	if err := disk.Clone(dst, src); err == nil {
 		return errors.Join(dst.Sync(), dst.Close())
 	}
 	if err := errors.Join(dst.Close(), disk.Remove(to)); err != nil {

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +48,7 @@ func (l *Ledger) BeginRun(r RunInfo) (id int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var lock *os.File
+	var lock *disk.File
 	err = l.transact("begin a run", false, func(t *tx) error {
 		next, err := t.prepare("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'runs'")
 		if err != nil {

@@ -161,7 +161,7 @@ func (s *Store) share() (*os.File, error) {
 	case err != nil:
 		return nil, advise("lock the store", path, err)
 	}
-	if err := flock(f.File, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+	if err := disk.Flock(f.File, unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("the store %s is locked by a process that clears it up: run again when that has ended", s.dir)

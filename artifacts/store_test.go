@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
 )
 
@@ -235,7 +236,7 @@ func TestOpenWhileLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+	if err := disk.Flock(f, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		t.Fatal("an open store can be locked exclusively")
 	}
 	other := t.TempDir()
@@ -245,7 +246,7 @@ func TestOpenWhileLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	if err := flock(g, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := disk.Flock(g, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Open(other, Options{})

@@ -66,7 +66,9 @@ func whole(f *os.File, err error) (*os.File, error) {
 }
 
 // Write writes to the file.
-func (f *File) Write(p []byte) (int, error) { return fault.Bytes(f.Name(), p, f.File.Write) }
+func (f *File) Write(p []byte) (int, error) {
+	return fault.Bytes(fault.Write, f.Name(), p, f.File.Write)
+}
 
 // ReadFrom writes what r gives: io.Copy comes here, and its writes are events too.
 func (f *File) ReadFrom(r io.Reader) (int64, error) {
@@ -90,6 +92,27 @@ func (f *File) Close() error {
 		err = errors.Join(err, f.File.Close())
 	}
 	return err
+}
+
+// Sync flushes the content of a file that was opened for reading.
+func Sync(f *os.File) error { return fault.Do(fault.Sync, f.Name(), "", f.Sync) }
+
+// Flock takes or changes a lock on an open file (flock(2)), starting over when a signal
+// comes between.
+func Flock(f *os.File, how int) error {
+	return fault.Do(fault.Lock, f.Name(), "", func() error {
+		for {
+			err := unix.Flock(int(f.Fd()), how)
+			if err != unix.EINTR {
+				return err
+			}
+		}
+	})
+}
+
+// Clone makes the empty file to share the blocks of from, where the file system can.
+func Clone(to *File, from *os.File) error {
+	return fault.Do(fault.Write, to.Name(), "", func() error { return unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) })
 }
 
 // SyncDir makes the names in a directory durable.

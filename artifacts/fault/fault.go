@@ -1,6 +1,6 @@
 // Package fault is the seam between the engine and the world: every change that the
 // engine makes outside its own memory, and every look that its promises rest on, passes
-// through Do or Write with a name. A program never sets an Injector; then each call
+// through Do or Bytes with a name. A program never sets an Injector; then each call
 // costs one atomic load. Tests set one that fails, tears, forgets or kills at the n-th
 // event, and then look whether the promises hold.
 package fault
@@ -15,7 +15,7 @@ const (
 	Open    Op = "open"    // of a file that exists, for reading or locking
 	Create  Op = "create"  // of a file
 	Read    Op = "read"    // of a whole file, or a directory's names
-	Write   Op = "write"   // of some bytes; see the function Write
+	Write   Op = "write"   // of some bytes; see the function Bytes
 	Sync    Op = "sync"    // of a file's content
 	SyncDir Op = "syncdir" // of a directory's names
 	Close   Op = "close"   // of a file that was written
@@ -29,7 +29,7 @@ const (
 	Commit  Op = "commit"  // of a ledger transaction that need not outlive a power loss
 	Durable Op = "durable" // of a ledger transaction that must
 	Spawn   Op = "spawn"   // of a worker; Path is the program
-	Send    Op = "send"    // of a message to a worker or from one
+	Send    Op = "send"    // of a message to a worker or from one, or a request to a server; see the function Bytes
 	Receive Op = "receive"
 	Signal  Op = "signal" // to a worker
 )
@@ -68,11 +68,11 @@ func Do(op Op, path, to string, do func() error) error {
 	return (*i).Do(Event{op, path, to}, do)
 }
 
-// Bytes does an event of writing p.
-func Bytes(path string, p []byte, do func([]byte) (int, error)) (int, error) {
+// Bytes does an event of writing p to a file (Write) or a pipe (Send).
+func Bytes(op Op, path string, p []byte, do func([]byte) (int, error)) (int, error) {
 	i := injector.Load()
 	if i == nil {
 		return do(p)
 	}
-	return (*i).Write(Event{Op: Write, Path: path}, p, do)
+	return (*i).Write(Event{Op: op, Path: path}, p, do)
 }

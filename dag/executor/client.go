@@ -16,13 +16,13 @@ const StopGrace = 30 * time.Second
 
 // Client is the coordinator's end of one worker.
 type Client struct {
-	enc     *json.Encoder
+	stdin   io.Writer
 	replies chan reply
 }
 
 // NewClient speaks to a worker over its stdin and stdout.
 func NewClient(stdin io.Writer, stdout io.Reader) *Client {
-	c := &Client{enc: json.NewEncoder(stdin), replies: make(chan reply, 16)}
+	c := &Client{stdin: stdin, replies: make(chan reply, 16)}
 	go func() {
 		defer close(c.replies)
 		dec := json.NewDecoder(stdout)
@@ -37,9 +37,7 @@ func NewClient(stdin io.Writer, stdout io.Reader) *Client {
 	return c
 }
 
-func (c *Client) send(r request) error {
-	return fault.Do(fault.Send, "worker", "", func() error { return c.enc.Encode(r) })
-}
+func (c *Client) send(r request) error { return send("worker", c.stdin, r) }
 
 // ErrGone says that the worker closed its stdout.
 var ErrGone = errors.New("the worker is gone")

@@ -9,10 +9,13 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"github.com/ptbr-slm/pipeline/dag/executor/task"
 )
 
@@ -107,4 +110,14 @@ type reply struct {
 	Error    string    `json:"error,omitempty"`
 	Tail     []string  `json:"tail,omitempty"`
 	Stopped  bool      `json:"stopped,omitempty"`
+}
+
+// send writes a message as one line.
+func send(to string, w io.Writer, message any) error {
+	line, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	_, err = fault.Bytes(fault.Send, to, append(line, '\n'), w.Write)
+	return err
 }

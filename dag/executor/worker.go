@@ -60,7 +60,7 @@ func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
 			}
 		}
 	}()
-	w := &wire{enc: json.NewEncoder(out)}
+	w := &wire{out: out}
 	for j := range jobs {
 		w.send(work(j.ctx, j.Job, kinds, w))
 	}
@@ -92,13 +92,13 @@ func (s *stopper) stop() {
 
 type wire struct {
 	mu  sync.Mutex
-	enc *json.Encoder
+	out io.Writer
 }
 
 func (w *wire) send(r reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if fault.Do(fault.Send, "coordinator", "", func() error { return w.enc.Encode(r) }) != nil {
+	if send("coordinator", w.out, r) != nil {
 		os.Exit(3) // nobody listens any more
 	}
 }

@@ -8,9 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ptbr-slm/pipeline/artifacts/disk"
 )
 
 type sums struct{ sha256, sha1 string }
@@ -30,7 +31,7 @@ func hashFile(ctx context.Context, path string, progress func(done, total int64)
 }
 
 func hashOnce(ctx context.Context, path string, progress func(done, total int64)) (s sums, before, after FileID, err error) {
-	f, err := os.Open(path)
+	f, err := disk.Open(path)
 	if err != nil {
 		return s, before, after, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -33,6 +34,10 @@ type Spec struct {
 	Partial string             `json:"partial"` // checkpoint directory, made on demand
 	Seed    uint64             `json:"seed"`
 	CPUs    int                `json:"cpus"`
+
+	// Reverse makes the links of InputDir from the last to the first: a directory may list
+	// its names in the order in which they came, and that order must not matter.
+	Reverse bool `json:"reverse,omitempty"`
 }
 
 // Input is a file with the path to read it from.
@@ -105,6 +110,9 @@ func (t *Task) Open(f stage.File) (*os.File, error) {
 	return nil, fmt.Errorf("file %s (%s) is not an input of this part", f.Name, f.Digest)
 }
 
+// link is a name in an input directory.
+type link struct{ target, path string }
+
 // InputDir implements stage.Task.
 func (t *Task) InputDir(port string) (string, error) {
 	t.mu.Lock()
@@ -116,24 +124,35 @@ func (t *Task) InputDir(port string) (string, error) {
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	links := make([]link, 0, len(t.spec.Inputs[port]))
+	taken := map[string]bool{}
 	for i, in := range t.spec.Inputs[port] {
 		name := in.Name
 		if name == "" {
 			name = fmt.Sprintf("%05d", i)
 		}
-		p := filepath.Join(dir, filepath.FromSlash(name))
+		name = filepath.FromSlash(name)
 		// Outputs of several stages may bear one name: later ones get a directory each.
-		if _, err := os.Lstat(p); err == nil {
-			p = filepath.Join(dir, fmt.Sprintf("%05d", i), filepath.FromSlash(name))
+		if taken[name] {
+			name = filepath.Join(fmt.Sprintf("%05d", i), name)
 		}
-		if err := disk.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			return "", err
+		for n := name; n != "."; n = filepath.Dir(n) {
+			taken[n] = true
 		}
 		target, err := filepath.Abs(in.Path)
 		if err != nil {
 			return "", err
 		}
-		if err := disk.Symlink(target, p); err != nil {
+		links = append(links, link{target, filepath.Join(dir, name)})
+	}
+	if t.spec.Reverse {
+		slices.Reverse(links)
+	}
+	for _, l := range links {
+		if err := disk.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+			return "", err
+		}
+		if err := disk.Symlink(l.target, l.path); err != nil {
 			return "", err
 		}
 	}
@@ -221,7 +240,7 @@ func (t *Task) Partial() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	if err := disk.Flock(f, unix.LOCK_EX); err != nil {
 		f.Close()
 		return "", fmt.Errorf("lock checkpoints %s: %w", t.spec.Partial, err)
 	}
