@@ -23,6 +23,7 @@ import (
 type Pool struct {
 	command []string
 	env     []string
+	dir     string // where workers start; empty: where this process is
 
 	mu     sync.Mutex
 	idle   []*worker
@@ -44,6 +45,12 @@ func New(command []string, env []string) *Pool {
 			f()
 		}
 	}()
+	return p
+}
+
+// In makes workers start in a directory. The command's path must then be absolute.
+func (p *Pool) In(dir string) *Pool {
+	p.dir = dir
 	return p
 }
 
@@ -125,6 +132,7 @@ func (p *Pool) start() (*worker, error) {
 	w := &worker{stderr: &tail{}, ended: make(chan struct{})}
 	w.cmd = exec.Command(p.command[0], p.command[1:]...)
 	w.cmd.Env = append(os.Environ(), p.env...)
+	w.cmd.Dir = p.dir
 	w.cmd.Stderr = w.stderr
 	// A process group of its own: the terminal's interrupt goes to the coordinator alone.
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
