@@ -109,7 +109,15 @@ func (s *Store) quarantine(digest string) error {
 		return advise("quarantine an object", dir, err)
 	}
 	from := s.ObjectPath(digest)
-	return advise("quarantine an object", from, disk.Rename(from, filepath.Join(dir, digest)))
+	if err := disk.Rename(from, filepath.Join(dir, digest)); err != nil {
+		return advise("quarantine an object", from, err)
+	}
+	for _, d := range []string{dir, filepath.Dir(from)} { // or it is back after a power loss
+		if err := disk.SyncDir(d); err != nil {
+			return advise("quarantine an object", d, err)
+		}
+	}
+	return nil
 }
 
 func isDigest(s string) bool {

@@ -1,0 +1,75 @@
+package artifacts
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// Pin keeps an artifact, and what made it, from garbage collection.
+type Pin struct {
+	Artifact string // digest of a manifest object
+	Name     string // what the user called it; may be empty
+	Created  time.Time
+}
+
+// Pin pins artifacts, all or none. One that is pinned already gets the new name. Each
+// must be in the store.
+func (s *Store) Pin(pins ...Pin) error {
+	for _, p := range pins {
+		if _, err := s.Manifest(p.Artifact); err != nil {
+			return fmt.Errorf("pin %s: %w", p.Artifact, err)
+		}
+	}
+	return s.ledger.transact("pin", true, func(t *tx) error {
+		for _, p := range pins {
+			created := p.Created
+			if created.IsZero() {
+				created = time.Now()
+			}
+			if err := t.exec(`INSERT INTO pins (artifact, name, created) VALUES (?, ?, ?)
+				ON CONFLICT (artifact) DO UPDATE SET name = excluded.name`, p.Artifact, p.Name, created.UnixNano()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Unpin gives pinned artifacts back to garbage collection, all or none. The error wraps
+// fs.ErrNotExist if one is not pinned.
+func (s *Store) Unpin(artifacts ...string) error {
+	return s.ledger.transact("unpin", true, func(t *tx) error {
+		for _, a := range artifacts {
+			q, err := t.prepare("DELETE FROM pins WHERE artifact = ?")
+			if err != nil {
+				return err
+			}
+			res, err := q.Exec(a)
+			if err != nil {
+				return err
+			}
+			if n, err := res.RowsAffected(); err != nil || n == 0 {
+				return errors.Join(err, fmt.Errorf("artifact %s is not pinned: %w", a, fs.ErrNotExist))
+			}
+		}
+		return nil
+	})
+}
+
+// Pins lists the pins, the oldest first.
+func (l *Ledger) Pins() (pins []Pin, err error) {
+	err = l.each("list pins", "SELECT artifact, name, created FROM pins ORDER BY created, artifact", nil, func(r *sql.Rows) error {
+		var p Pin
+		var created int64
+		if err := r.Scan(&p.Artifact, &p.Name, &created); err != nil {
+			return err
+		}
+		p.Created = time.Unix(0, created)
+		pins = append(pins, p)
+		return nil
+	})
+	return pins, err
+}
