@@ -30,7 +30,7 @@ different: on another machine, or with another version of the program.`,
 			if err != nil {
 				return err
 			}
-			s, err := f.forReading()
+			s, err := f.forPlanning()
 			if err != nil {
 				return err
 			}
@@ -50,14 +50,14 @@ different: on another machine, or with another version of the program.`,
 			if err := dag.PutLock(path, profile, l); err != nil {
 				return err
 			}
-			files, outputs := 0, 0
+			sourceFiles, outputs := 0, 0
 			for _, s := range l.Sources {
-				files += len(s)
+				sourceFiles += len(s)
 			}
 			for _, s := range l.Stages {
 				outputs += len(s.Outputs)
 			}
-			fmt.Fprintf(c.ErrOrStderr(), "%s holds %d source files and %d outputs of %d stages\n", shortPath(path), files, outputs, len(l.Stages))
+			fmt.Fprintf(c.ErrOrStderr(), "%s holds %s and %d outputs of %d stages\n", shortPath(path), files(sourceFiles), outputs, len(l.Stages))
 			return nil
 		},
 	}

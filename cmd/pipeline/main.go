@@ -113,7 +113,7 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	})
 	root.AddCommand(
 		runCommand(force), planCommand(), explainCommand(), statusCommand(), logCommand(), graphCommand(),
-		getCommand(), historyCommand(), lockCommand(), diffCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
+		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
 		verifyCommand(),
 	)
 	for _, c := range root.Commands() {
