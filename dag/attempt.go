@@ -37,7 +37,7 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 		return nil, nil, err
 	}
 	defer disk.RemoveAll(dir) // of a failed attempt too: the next needs the room
-	limit := w.limit()
+	limit := w.node.limit()
 	pctx := ctx
 	if limit > 0 {
 		var cancel context.CancelFunc
@@ -88,8 +88,8 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 }
 
 // limit is the time a part may take; 0 for no bound.
-func (w *work) limit() time.Duration {
-	t, r := w.node.Timeout, w.node.Time
+func (n *node) limit() time.Duration {
+	t, r := n.Timeout, n.Time
 	if t == 0 || (r > 0 && r < t) {
 		return r
 	}

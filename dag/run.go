@@ -203,7 +203,7 @@ func (c *coordinator) step(ctx context.Context) error {
 		if p.gone != "" {
 			c.notice("%s, part %s: output %s is not in the store any more; running it again", p.node.Name, p.name, p.gone)
 		}
-		cpus, memory := c.needs(p.node)
+		cpus, memory := needs(p.node, c.o.Jobs, c.o.Memory)
 		c.seq++
 		c.queue = append(c.queue, &work{part: p, seq: c.seq, cpus: cpus, memory: memory})
 	}
@@ -234,21 +234,21 @@ func (c *coordinator) step(ctx context.Context) error {
 	return nil
 }
 
-// needs is what a part takes of this machine: never more than there is, or it would
-// wait for ever.
-func (c *coordinator) needs(n *node) (cpus int, memory int64) {
+// needs is what a part takes of this machine, which has so many CPUs and so much memory
+// (0: no bound) for parts: never more than there is, or it would wait for ever.
+func needs(n *node, jobs int, most int64) (cpus int, memory int64) {
 	cpus = n.CPUs
 	if cpus == 0 {
 		cpus = 1
 		if n.Kind.Threads {
-			cpus = c.o.Jobs
+			cpus = jobs
 		}
 	}
 	memory = n.Memory
-	if c.o.Memory > 0 {
-		memory = min(memory, c.o.Memory)
+	if most > 0 {
+		memory = min(memory, most)
 	}
-	return min(cpus, c.o.Jobs), memory
+	return min(cpus, jobs), memory
 }
 
 // begin takes the part's key lock, then runs it. While another process holds the lock
