@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// DecodeManifest reads what Encode wrote, and any other JSON of that shape. What it
+// returns is as sound as what Encode accepts.
+func DecodeManifest(b []byte) (*Manifest, error) { return decodeManifest(string(b)) }
+
 // decodeManifest reads what Encode wrote, and any other JSON of that shape.
 func decodeManifest(text string) (*Manifest, error) {
 	m, ok := decodeCanonical(text)

@@ -72,8 +72,12 @@ func (t *tx) putPart(p *PartRecord) error {
 	if p.Key == "" {
 		return nil
 	}
-	for _, m := range p.Metrics {
-		if err := t.exec("INSERT OR REPLACE INTO metrics (key, name, step, value) VALUES (?, ?, ?, ?)", p.Key, m.Name, m.Step, m.Value); err != nil {
+	return t.putMetrics(p.Key, p.Metrics)
+}
+
+func (t *tx) putMetrics(key string, metrics []Metric) error {
+	for _, m := range metrics {
+		if err := t.exec("INSERT OR REPLACE INTO metrics (key, name, step, value) VALUES (?, ?, ?, ?)", key, m.Name, m.Step, m.Value); err != nil {
 			return err
 		}
 	}
