@@ -172,3 +172,13 @@ func (s *Store) Manifest(digest string) (*Manifest, error) {
 	}
 	return m, nil
 }
+
+// Object is what the manifest is as a file of the store: its digest names the artifact.
+func (m *Manifest) Object() (Object, error) {
+	b, err := m.Encode()
+	if err != nil {
+		return Object{}, err
+	}
+	sum := sha256.Sum256(b)
+	return Object{hex.EncodeToString(sum[:]), int64(len(b))}, nil
+}

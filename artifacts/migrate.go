@@ -104,6 +104,50 @@ CREATE TABLE pins (               -- artifacts that garbage collection keeps
 ) WITHOUT ROWID;
 
 ALTER TABLE runs ADD COLUMN graph TEXT NOT NULL DEFAULT ''; -- JSON: the sources and stages as they were resolved
+`, `
+ALTER TABLE parts RENAME TO part_rows; -- parts that were no hits, and the hits of older runs
+
+CREATE TABLE lists (              -- parts that were hits, of one stage; runs share them
+	digest TEXT PRIMARY KEY,      -- of parts
+	parts  TEXT NOT NULL          -- JSON: [[name, key], …]
+);
+
+CREATE TABLE hits (               -- parts of a run that were known, many to a row
+	run     INTEGER NOT NULL,
+	stage   TEXT NOT NULL,
+	idx     INTEGER NOT NULL,     -- of the first; the others follow
+	kind    TEXT NOT NULL,
+	count   INTEGER NOT NULL,
+	list    TEXT NOT NULL,        -- digest, in lists
+	started INTEGER NOT NULL,
+	PRIMARY KEY (run, stage, idx)
+) WITHOUT ROWID;
+
+CREATE VIEW parts AS              -- what became of each part of a run, last word
+SELECT run, stage, idx, kind, part, key, state, attempt, started, seconds, error FROM part_rows
+UNION ALL
+SELECT h.run, h.stage, h.idx + e.key, h.kind, e.value ->> 0, e.value ->> 1, 'cached', 0, h.started, 0.0, ''
+	FROM hits h JOIN lists l ON l.digest = h.list, json_each(l.parts) e;
+
+CREATE TABLE completions (        -- stages of which every part is known, as one row
+	key     TEXT PRIMARY KEY,     -- digest of all that determines the stage's outputs
+	list    TEXT NOT NULL,        -- its parts; digest, in lists
+	count   INTEGER NOT NULL,     -- of parts
+	objects BLOB NOT NULL,        -- every object of its parts: see packObjects
+	detail  TEXT NOT NULL,        -- JSON
+	created INTEGER NOT NULL
+);
+
+-- A completion stands for the actions of its parts: it goes when one of them does.
+CREATE TRIGGER action_gone AFTER DELETE ON actions BEGIN DELETE FROM completions; END;
+CREATE TRIGGER action_anew BEFORE INSERT ON actions WHEN EXISTS (SELECT 1 FROM actions WHERE key = NEW.key)
+	BEGIN DELETE FROM completions; END;
+
+CREATE TABLE source_lists (       -- digests of many files outside, while they all stay as they were
+	place   TEXT PRIMARY KEY,     -- what the files are: a directory, a pattern
+	state   TEXT NOT NULL,        -- digest of their names and of what tells their state
+	digests BLOB NOT NULL         -- 32 bytes for each, in order
+);
 `}
 
 func checkVersion(path string, found, known int) error {

@@ -1,9 +1,12 @@
 package artifacts
 
 import (
+	"cmp"
 	"database/sql"
 	"encoding/json"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,13 +50,23 @@ func (l *Ledger) RecordPart(p PartRecord, action *Action) error {
 	})
 }
 
-// RecordParts records many parts in one transaction.
+// RecordParts records many parts in one transaction. Parts in state cached that follow
+// each other, in one stage and by index, take one row together: see hits.go.
 func (l *Ledger) RecordParts(parts []PartRecord) error {
 	return l.transact("record parts", false, func(t *tx) error {
-		for i := range parts {
-			if err := t.putPart(&parts[i]); err != nil {
+		for len(parts) > 0 {
+			n := hitsAhead(parts)
+			if n == 0 {
+				if err := t.putPart(&parts[0]); err != nil {
+					return err
+				}
+				parts = parts[1:]
+				continue
+			}
+			if err := t.putHits(parts[:n]); err != nil {
 				return err
 			}
+			parts = parts[n:]
 		}
 		return nil
 	})
@@ -64,7 +77,7 @@ func (t *tx) putPart(p *PartRecord) error {
 	if !p.Started.IsZero() {
 		started = p.Started.UnixNano()
 	}
-	if err := t.exec(`INSERT OR REPLACE INTO parts (run, stage, idx, kind, part, key, state, attempt, started, seconds, error)
+	if err := t.exec(`INSERT OR REPLACE INTO part_rows (run, stage, idx, kind, part, key, state, attempt, started, seconds, error)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		p.Run, p.Stage, p.Index, p.Kind, p.Part, p.Key, p.State, p.Attempt, started, p.Seconds, p.Error); err != nil {
 		return err
@@ -88,7 +101,7 @@ func (t *tx) putMetrics(key string, metrics []Metric) error {
 // stage and index and without their metrics.
 func (l *Ledger) Parts(run int64, stage string) (parts []PartRecord, err error) {
 	const query = `SELECT run, stage, kind, part, idx, key, state, attempt, started, seconds, error
-		FROM parts WHERE run = ? AND (? = '' OR stage = ?) ORDER BY stage, idx`
+		FROM part_rows WHERE run = ? AND (? = '' OR stage = ?) ORDER BY stage, idx`
 	err = l.each("look up parts", query, []any{run, stage, stage}, func(r *sql.Rows) error {
 		var p PartRecord
 		var started int64
@@ -101,6 +114,15 @@ func (l *Ledger) Parts(run int64, stage string) (parts []PartRecord, err error) 
 		parts = append(parts, p)
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	n := len(parts)
+	if parts, err = l.hits(parts, run, stage); err == nil && n > 0 && len(parts) > n {
+		slices.SortFunc(parts, func(a, b PartRecord) int {
+			return cmp.Or(strings.Compare(a.Stage, b.Stage), cmp.Compare(a.Index, b.Index))
+		})
+	}
 	return parts, err
 }
 
@@ -110,8 +132,9 @@ func (l *Ledger) Parts(run int64, stage string) (parts []PartRecord, err error) 
 func (l *Ledger) LastParts(pipeline, stage string) ([]PartRecord, error) {
 	const query = `SELECT r.id FROM runs r JOIN stages s ON s.run = r.id AND s.stage = ?
 		WHERE r.pipeline = ?
-		AND EXISTS (SELECT 1 FROM parts p WHERE p.run = r.id AND p.stage = s.stage)
-		AND NOT EXISTS (SELECT 1 FROM parts p WHERE p.run = r.id AND p.stage = s.stage AND (p.key = '' OR p.state NOT IN ('ran', 'cached')))
+		AND (EXISTS (SELECT 1 FROM part_rows p WHERE p.run = r.id AND p.stage = s.stage)
+			OR EXISTS (SELECT 1 FROM hits h WHERE h.run = r.id AND h.stage = s.stage))
+		AND NOT EXISTS (SELECT 1 FROM part_rows p WHERE p.run = r.id AND p.stage = s.stage AND (p.key = '' OR p.state NOT IN ('ran', 'cached')))
 		ORDER BY r.id DESC LIMIT 1`
 	run := int64(0)
 	err := l.each("look up the last parts", query, []any{stage, pipeline}, func(r *sql.Rows) error { return r.Scan(&run) })
