@@ -15,10 +15,7 @@ func workerCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			// What a stage prints by accident must not reach the protocol.
-			out := os.Stdout
-			os.Stdout = os.Stderr
-			return executor.Work(os.Stdin, out, stages.Kinds())
+			return executor.Work(os.Stdin, os.Stdout, stages.Kinds())
 		},
 	}
 }

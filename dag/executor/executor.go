@@ -3,8 +3,9 @@
 // below: local starts them on this machine.
 //
 // A worker is `pipeline worker`: long-lived, one part at a time, JSON lines on stdin
-// and stdout, the work itself through files. It ends when its stdin does, so that no
-// worker outlives its coordinator, however that one dies.
+// and stdout, the work itself through files. It ends when its stdin does, together with
+// all that its part has started, so that nothing outlives the coordinator, however that
+// one dies.
 package executor
 
 import (
@@ -24,6 +25,9 @@ type Job struct {
 	Kind string    `json:"kind"`
 	Log  string    `json:"log"` // path; the worker appends to it
 	Spec task.Spec `json:"spec"`
+
+	// Memory bounds the bytes that the worker and all it starts may hold; 0: no bound.
+	Memory int64 `json:"memory,omitempty"`
 }
 
 // Counts is what rules touched: source → rule → n.
@@ -34,6 +38,9 @@ type Result struct {
 	Outputs []task.Output `json:"outputs"`
 	Refused []string      `json:"refused,omitempty"` // gates that broke; the outputs are good all the same
 	Counts  Counts        `json:"counts,omitempty"`
+
+	Notices []string          `json:"notices,omitempty"` // for the user
+	Depends []task.Dependence `json:"depends,omitempty"` // what else was read: the outputs hold as long as it stays
 }
 
 // Metric is one value of a named series.
@@ -81,10 +88,14 @@ func (e *PartError) Error() string { return e.Message }
 // Lost says that a worker process ended in the middle of a job.
 type Lost struct {
 	How  string   // "signal: killed", "exit status 2"
+	Why  string   // what it did to be killed; empty when nobody here killed it
 	Tail []string // last lines it wrote to stderr: a panic's trace
 }
 
 func (e *Lost) Error() string {
+	if e.Why != "" {
+		return "the worker process was killed: " + e.Why
+	}
 	s := "the worker process ended in the middle of the part (" + e.How + ")"
 	if strings.Contains(e.How, "killed") {
 		s += "; the system may have run out of memory"
@@ -95,6 +106,13 @@ func (e *Lost) Error() string {
 		}
 	}
 	return s
+}
+
+// OverMemory says that a part held more memory than Job.Memory and was killed.
+type OverMemory struct{ Used, Limit int64 } // bytes
+
+func (e *OverMemory) Error() string {
+	return fmt.Sprintf("it used %d bytes of memory, its limit is %d", e.Used, e.Limit)
 }
 
 // request and reply are the lines of the protocol.

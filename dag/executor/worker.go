@@ -11,14 +11,18 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"github.com/ptbr-slm/pipeline/artifacts/fault"
+	"github.com/ptbr-slm/pipeline/dag/executor/process"
 	"github.com/ptbr-slm/pipeline/dag/executor/task"
 	"github.com/ptbr-slm/pipeline/dag/stage"
+	"golang.org/x/sys/unix"
 )
 
 // orphanGrace is how long a part may go on after the coordinator is gone, to let go of
@@ -30,8 +34,15 @@ const tailLines = 12
 
 // Work is the main loop of a worker process: it does the jobs that come in until in
 // ends, then returns. The terminal's interrupt is the coordinator's business.
-func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
-	signal.Ignore(os.Interrupt)
+//
+// in and out are the process's own stdin and stdout, and Work takes them away: what a
+// stage, a C library or a child process prints goes to stderr, and who reads finds the
+// end of the file. Only one worker can be in a process.
+func Work(in, out *os.File, kinds []stage.Kind) error {
+	in, out, err := settle(in, out)
+	if err != nil {
+		return err
+	}
 	ctx, orphaned := context.WithCancel(context.Background())
 	defer orphaned()
 	type job struct {
@@ -39,6 +50,13 @@ func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
 		*Job
 	}
 	jobs := make(chan job)
+	ending := make(chan os.Signal, 1)
+	signal.Notify(ending, unix.SIGTERM, unix.SIGHUP) // SIGTERM also comes when the coordinator dies
+	go func() {
+		<-ending
+		orphaned()
+		time.AfterFunc(orphanGrace, leave)
+	}()
 	var stop stopper
 	go func() {
 		dec := json.NewDecoder(bufio.NewReader(in))
@@ -47,7 +65,7 @@ func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
 			if err := fault.Do(fault.Receive, "coordinator", "", func() error { return dec.Decode(&r) }); err != nil {
 				orphaned()
 				close(jobs)
-				time.AfterFunc(orphanGrace, func() { os.Exit(3) })
+				time.AfterFunc(orphanGrace, leave)
 				return
 			}
 			switch {
@@ -64,7 +82,54 @@ func Work(in io.Reader, out io.Writer, kinds []stage.Kind) error {
 	for j := range jobs {
 		w.send(work(j.ctx, j.Job, kinds, w))
 	}
-	return nil
+	_, err = sweep()
+	return err
+}
+
+// settle makes this process a worker: the protocol moves from stdin and stdout to files
+// that no child inherits, orphans below come to this process, nobody dumps core.
+func settle(in, out *os.File) (*os.File, *os.File, error) {
+	// Caught, not ignored: what is ignored here would be ignored in all children too.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, unix.SIGPIPE)
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer null.Close()
+	move := func(f, instead *os.File) (*os.File, error) {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			return nil, fmt.Errorf("worker: move %s: %w", f.Name(), err)
+		}
+		if err := unix.Dup3(int(instead.Fd()), int(f.Fd()), 0); err != nil {
+			return nil, fmt.Errorf("worker: move %s: %w", f.Name(), err)
+		}
+		return os.NewFile(uintptr(fd), f.Name()), nil
+	}
+	if in, err = move(in, null); err != nil {
+		return nil, nil, err
+	}
+	if out, err = move(out, os.Stderr); err != nil {
+		return nil, nil, err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return nil, nil, fmt.Errorf("worker: forbid core dumps: %w", err)
+	}
+	return in, out, process.Adopt()
+}
+
+// leave ends this process and all below it, in the middle of whatever they do.
+func leave() {
+	_, _ = sweep() // there is nobody left to tell
+	os.Exit(3)
+}
+
+// sweep ends what a part has left running.
+func sweep() (n int, err error) {
+	if process.Childless() {
+		return 0, nil
+	}
+	return process.EndBelow()
 }
 
 // stopper hands a stop request to the job that runs.
@@ -99,7 +164,7 @@ func (w *wire) send(r reply) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if send("coordinator", w.out, r) != nil {
-		os.Exit(3) // nobody listens any more
+		leave() // nobody listens any more
 	}
 }
 
@@ -112,10 +177,12 @@ func work(ctx context.Context, j *Job, kinds []stage.Kind, w *wire) (r reply) {
 	defer log.close()
 	defer func() {
 		if p := recover(); p != nil {
+			_, _ = sweep()
 			log.Log(fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))
 			r = reply{Error: fmt.Sprintf("panic: %v", p), Tail: log.last()}
 		}
 	}()
+	defer bound(j.Memory)()
 	hear := &hearing{partLog: log, wire: w, counts: Counts{}}
 	res, err := run(ctx, j, kinds, hear)
 	switch {
@@ -126,7 +193,26 @@ func work(ctx context.Context, j *Job, kinds []stage.Kind, w *wire) (r reply) {
 	}
 	said := log.last()
 	log.Log("error: " + err.Error())
+	if strings.HasSuffix(err.Error(), strings.Join(said, "\n")) {
+		said = nil // the error of a command repeats them itself
+	}
 	return reply{Error: err.Error(), Tail: said}
+}
+
+// bound makes the garbage collector work harder as a part with a memory limit comes near
+// it, so that what is garbage is not counted as used. It begins by giving back what
+// earlier parts left, and returns how to undo it.
+func bound(limit int64) func() {
+	if limit <= 0 {
+		return func() {}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if held := m.HeapSys - m.HeapReleased; held > uint64(limit)/4 {
+		debug.FreeOSMemory()
+	}
+	before := debug.SetMemoryLimit(limit - limit/8)
+	return func() { debug.SetMemoryLimit(before) }
 }
 
 func run(ctx context.Context, j *Job, kinds []stage.Kind, h *hearing) (*Result, error) {
@@ -150,6 +236,14 @@ func run(ctx context.Context, j *Job, kinds []stage.Kind, h *hearing) (*Result, 
 	} else {
 		err = s.Run(ctx, t)
 	}
+	// Before the outputs are listed: who still runs might change them afterwards.
+	left, e := sweep()
+	if e != nil {
+		err = errors.Join(err, fmt.Errorf("end what the part left running: %w", e))
+	}
+	if left > 0 {
+		h.Log(fmt.Sprintf("%d processes that the part left running were killed", left))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +251,7 @@ func run(ctx context.Context, j *Job, kinds []stage.Kind, h *hearing) (*Result, 
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Outputs: out, Refused: h.refused, Counts: h.counts}, nil
+	return &Result{Outputs: out, Refused: h.refused, Counts: h.counts, Notices: h.notices, Depends: h.depends}, nil
 }
 
 // hearing is the task.Listener of a worker: it logs, sums and passes on.
@@ -167,6 +261,8 @@ type hearing struct {
 	mu      sync.Mutex
 	counts  Counts
 	refused []string
+	notices []string
+	depends []task.Dependence
 	last    time.Time
 }
 
@@ -198,6 +294,19 @@ func (h *hearing) Count(source, rule string, n int64) {
 		h.counts[source] = map[string]int64{}
 	}
 	h.counts[source][rule] += n
+}
+
+func (h *hearing) Notice(text string) {
+	h.mu.Lock()
+	h.notices = append(h.notices, text)
+	h.mu.Unlock()
+	h.Log("notice: " + text)
+}
+
+func (h *hearing) Dependence(d task.Dependence) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.depends = append(h.depends, d)
 }
 
 func (h *hearing) Refuse(reason string) {

@@ -2,19 +2,13 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"sync"
-	"syscall"
+	"time"
 
-	"github.com/ptbr-slm/pipeline/artifacts/fault"
 	"github.com/ptbr-slm/pipeline/dag/executor"
 )
 
@@ -24,6 +18,7 @@ type Pool struct {
 	command []string
 	env     []string
 	dir     string // where workers start; empty: where this process is
+	grace   time.Duration
 
 	mu     sync.Mutex
 	idle   []*worker
@@ -36,7 +31,7 @@ type Pool struct {
 // New makes a pool whose workers are started with command and, beside this process's
 // environment, env.
 func New(command []string, env []string) *Pool {
-	p := &Pool{command: command, env: env, all: map[*worker]bool{}, spawn: make(chan func())}
+	p := &Pool{command: command, env: env, grace: executor.StopGrace, all: map[*worker]bool{}, spawn: make(chan func())}
 	// Pdeathsig fires when the thread that forked dies, so all workers are forked from
 	// one thread that lives as long as the pool.
 	go func() {
@@ -54,37 +49,39 @@ func (p *Pool) In(dir string) *Pool {
 	return p
 }
 
-type worker struct {
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	client *executor.Client
-	stderr *tail
-	ended  chan struct{}
-	how    string // set when ended is closed
-}
-
 // Run implements executor.Executor.
 func (p *Pool) Run(ctx context.Context, j executor.Job, l executor.Listener) (*executor.Result, error) {
 	w, err := p.take()
 	if err != nil {
 		return nil, err
 	}
-	res, err := w.client.Do(ctx, j, l)
+	watching := w.watch(j.Memory)
+	res, err := w.client.Do(ctx, j, p.grace, l)
+	over := watching()
 	var pe *executor.PartError
-	switch {
-	case err == nil, errors.Is(err, executor.ErrStopped), errors.As(err, &pe):
+	if over == nil && (err == nil || errors.Is(err, executor.ErrStopped) || errors.As(err, &pe)) {
 		p.give(w)
 		return res, err
 	}
-	if !errors.Is(err, executor.ErrGone) || ctx.Err() != nil {
-		w.kill()
+	why := ""
+	select {
+	case <-w.ended:
+	default:
+		if errors.Unwrap(err) != nil { // more than that it is gone
+			why = err.Error()
+		}
+		w.end()
 	}
-	<-w.ended
 	p.drop(w)
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return res, nil // it was done when it was found to hold too much
+	case over != nil:
+		return nil, over
+	case ctx.Err() != nil:
 		return nil, executor.ErrStopped
 	}
-	return nil, &executor.Lost{How: w.how, Tail: w.stderr.lines()}
+	return nil, &executor.Lost{How: w.how, Why: why, Tail: w.stderr.lines()}
 }
 
 func (p *Pool) take() (*worker, error) {
@@ -98,6 +95,7 @@ func (p *Pool) take() (*worker, error) {
 		p.idle = p.idle[:len(p.idle)-1]
 		select {
 		case <-w.ended: // killed while it had nothing to do
+			w.client.Close()
 			delete(p.all, w)
 			continue
 		default:
@@ -116,59 +114,28 @@ func (p *Pool) give(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		w.stdin.Close()
+		w.client.Close()
 		return
 	}
 	p.idle = append(p.idle, w)
 }
 
 func (p *Pool) drop(w *worker) {
+	w.client.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.all, w)
 }
 
-func (p *Pool) start() (*worker, error) {
-	w := &worker{stderr: &tail{}, ended: make(chan struct{})}
-	w.cmd = exec.Command(p.command[0], p.command[1:]...)
-	w.cmd.Env = append(os.Environ(), p.env...)
-	w.cmd.Dir = p.dir
-	w.cmd.Stderr = w.stderr
-	// A process group of its own: the terminal's interrupt goes to the coordinator alone.
-	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	stdin, err := w.cmd.StdinPipe()
-	if err != nil {
-		return nil, err
+// start forks a worker on the thread for that.
+func (p *Pool) start() (w *worker, err error) {
+	done := make(chan struct{})
+	p.spawn <- func() {
+		w, err = spawn(p.command, p.env, p.dir)
+		close(done)
 	}
-	// Not StdoutPipe: Wait would close it before the last reply is read.
-	r, out, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	w.cmd.Stdout = out
-	done := make(chan error)
-	p.spawn <- func() { done <- fault.Do(fault.Spawn, p.command[0], "", w.cmd.Start) }
-	err = <-done
-	out.Close()
-	if err != nil {
-		r.Close()
-		return nil, err
-	}
-	w.stdin = stdin
-	w.client = executor.NewClient(stdin, r)
-	go func() {
-		err := w.cmd.Wait()
-		w.how = "exit status 0"
-		if err != nil {
-			w.how = err.Error()
-		}
-		close(w.ended)
-	}()
-	return w, nil
-}
-
-func (w *worker) kill() {
-	fault.Do(fault.Signal, "worker", "", func() error { return syscall.Kill(-w.cmd.Process.Pid, syscall.SIGKILL) })
+	<-done
+	return w, err
 }
 
 // Kill implements executor.Executor.
@@ -177,23 +144,27 @@ func (p *Pool) Kill() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for w := range p.all {
-		w.kill()
+		go w.kill()
 	}
 }
 
-// Close implements executor.Executor.
+// Close implements executor.Executor. A worker that does not end when its stdin does is
+// killed.
 func (p *Pool) Close() error {
 	p.mu.Lock()
+	if p.closed && p.all == nil {
+		p.mu.Unlock()
+		return nil
+	}
 	p.closed = true
 	all := p.all
-	p.all = map[*worker]bool{}
-	for w := range all {
-		w.stdin.Close()
-	}
+	p.all = nil
 	p.mu.Unlock()
+	var wait sync.WaitGroup
 	for w := range all {
-		<-w.ended
+		wait.Go(w.end)
 	}
+	wait.Wait()
 	close(p.spawn)
 	return nil
 }
@@ -206,32 +177,4 @@ func (p *Pool) PIDs() (pids []int) {
 		pids = append(pids, w.cmd.Process.Pid)
 	}
 	return pids
-}
-
-// tail keeps the last few KiB that a worker wrote to stderr.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-const tailBytes = 16 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, p...)
-	if n := len(t.b) - tailBytes; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) lines() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := string(bytes.TrimSpace(t.b))
-	if s == "" {
-		return nil
-	}
-	return strings.Split(s, "\n")
 }

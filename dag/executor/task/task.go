@@ -60,6 +60,8 @@ type Listener interface {
 	Metric(name string, step int64, x float64)
 	Count(source, rule string, n int64)
 	Log(line string)
+	Notice(text string)
+	Dependence(Dependence)
 	Refuse(reason string)
 }
 
