@@ -91,7 +91,7 @@ func Work(in, out *os.File, kinds []stage.Kind) error {
 func settle(in, out *os.File) (*os.File, *os.File, error) {
 	// Caught, not ignored: what is ignored here would be ignored in all children too.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, unix.SIGPIPE)
-	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, nil, err
 	}
