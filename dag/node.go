@@ -97,6 +97,8 @@ type part struct {
 	key   string
 	bytes int64 // of its inputs
 
+	asked   bool // the remote was asked for it
+	fetched bool // and had it
 	state   partState
 	hit     *artifacts.Action // when done
 	outputs map[string][]file // when done, by port

@@ -29,6 +29,8 @@ type Options struct {
 	Observer  Observer      // may be nil
 	Force     chan struct{} // closed: do not wait for checkpoints any more
 	Locked    *Lock         // what must go in and come out; nil: anything
+	Remote    Remote        // where to look for what the ledger does not know; may be nil
+	KnownOnly bool          // start no part: take what is known, here or at Remote
 }
 
 // coordinator runs a graph. One goroutine owns it all; parts run in goroutines of
@@ -52,6 +54,8 @@ type coordinator struct {
 	stat     map[*node]*tally
 	metrics  map[string]float64
 	failures []Failure
+	asks     int             // how often the remote was asked
+	alone    bool            // the remote is down: ask it no more
 	stopping bool            // start nothing more
 	waits    context.Context // of those who wait for a key; ends when nothing more is started
 	giveUp   context.CancelFunc
@@ -61,6 +65,7 @@ type coordinator struct {
 // tally is what a run did for a stage.
 type tally struct {
 	ran, cached  int
+	fetched      int // of cached
 	started, end time.Time
 	bytesDone    int64
 }
@@ -199,15 +204,21 @@ func (c *coordinator) step(ctx context.Context) error {
 		}
 		c.hits = c.hits[:0]
 	}
+	var unasked []*part
 	for _, p := range c.missed {
 		if p.gone != "" {
 			c.notice("%s, part %s: output %s is not in the store any more; running it again", p.node.Name, p.name, p.gone)
 		}
-		cpus, memory := needs(p.node, c.o.Jobs, c.o.Memory)
-		c.seq++
-		c.queue = append(c.queue, &work{part: p, seq: c.seq, cpus: cpus, memory: memory})
+		if c.o.Remote != nil && !c.alone && !p.asked {
+			unasked = append(unasked, p)
+		} else {
+			c.enqueue(p)
+		}
 	}
 	c.missed = c.missed[:0]
+	if len(unasked) > 0 && !c.stopping {
+		c.ask(unasked)
+	}
 	for _, n := range c.nodes {
 		if n.err != nil && n.failed == 0 {
 			c.fail(n, Failure{Stage: n.Name, Part: "split", Error: n.err.Error()})
@@ -232,6 +243,16 @@ func (c *coordinator) step(ctx context.Context) error {
 	clear(c.queue[len(rest):])
 	c.queue = rest
 	return nil
+}
+
+// enqueue puts a part that has to run in the queue.
+func (c *coordinator) enqueue(p *part) {
+	if c.o.KnownOnly {
+		return
+	}
+	cpus, memory := needs(p.node, c.o.Jobs, c.o.Memory)
+	c.seq++
+	c.queue = append(c.queue, &work{part: p, seq: c.seq, cpus: cpus, memory: memory})
 }
 
 // needs is what a part takes of this machine, which has so many CPUs and so much memory
@@ -388,6 +409,9 @@ func (c *coordinator) ran(w *work, a *artifacts.Action, metrics map[string]float
 // hit takes a part that is known already.
 func (c *coordinator) hit(p *part) {
 	c.stat[p.node].cached++
+	if p.fetched {
+		c.stat[p.node].fetched++
+	}
 	c.seq++
 	c.hits = append(c.hits, artifacts.PartRecord{Run: c.run, Stage: p.node.Name, Kind: p.node.Kind.Name, Part: p.name, Index: c.seq, Key: p.key,
 		State: "cached", Started: time.Now()})

@@ -37,7 +37,8 @@ type StageSummary struct {
 	Parts   int               `json:"parts"`
 	Ran     int               `json:"ran"`
 	Cached  int               `json:"cached"`
-	Seconds float64           `json:"seconds"` // from its first part's start to its last part's end
+	Fetched int               `json:"fetched,omitempty"` // of Cached: from another machine, in this run
+	Seconds float64           `json:"seconds"`           // from its first part's start to its last part's end
 	Outputs map[string]Output `json:"outputs,omitempty"`
 }
 
@@ -143,7 +144,7 @@ func (c *coordinator) show(n *node) {
 
 func (c *coordinator) stageSummary(n *node) StageSummary {
 	t := c.stat[n]
-	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Outputs: n.outputs}
+	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs}
 	if n.join != nil {
 		s.Parts++
 	}
@@ -189,7 +190,7 @@ func (c *coordinator) summary(ctx context.Context) *Summary {
 		s.State = StateFailed
 	case len(s.Refusals) > 0:
 		s.State = StateRefused
-	case ctx.Err() != nil && unfinished:
+	case unfinished && (ctx.Err() != nil || c.o.KnownOnly):
 		s.State = StateInterrupted
 	case unfinished: // nothing failed and nobody asked: a fault of the engine, never a success
 		s.State = StateFailed
