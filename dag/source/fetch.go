@@ -363,6 +363,22 @@ func accept(ctx context.Context, file pipelinefile.SourceFile, part *disk.File) 
 	return s.sha256, disk.SyncDir(filepath.Dir(file.Abs))
 }
 
+// tidy removes what a fetch left beside its file when it died with the file in place, or
+// found that another run had placed it. While a run fetches, it leaves all as it is.
+func tidy(path string) {
+	if part, err := disk.Open(path + ".part"); err == nil {
+		defer part.Close()
+		if disk.Flock(part, unix.LOCK_EX|unix.LOCK_NB) != nil {
+			return
+		}
+	}
+	for _, name := range []string{path + ".part", path + ".part.json", path + ".part.json.new"} {
+		if _, err := os.Lstat(name); err == nil {
+			disk.Remove(name) // what cannot be removed now can the next time
+		}
+	}
+}
+
 type status int
 
 func (s status) Error() string {

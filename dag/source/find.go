@@ -43,6 +43,9 @@ func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
 		case err != nil:
 			return bad(err)
 		case info.Mode().IsRegular():
+			if file.URL != "" && !offline {
+				tidy(file.Abs)
+			}
 			return []*entry{newEntry(source, file, file.Abs, filepath.Base(file.Abs))}
 		case !info.IsDir():
 			return bad(fmt.Errorf("%s is neither a regular file nor a directory", file.Abs))

@@ -269,6 +269,23 @@ func (t *Task) CPUs() int { return max(1, t.spec.CPUs) }
 // Logf implements stage.Task.
 func (t *Task) Logf(format string, args ...any) { t.Log(fmt.Sprintf(format, args...)) }
 
+// open gives back to their owner the permissions that the engine needs: to read a file,
+// and to move it out of its directory. A command may have taken them away.
+func open(path string, d fs.DirEntry) error {
+	need := fs.FileMode(0o400)
+	switch {
+	case d.IsDir():
+		need = 0o700
+	case !d.Type().IsRegular():
+		return nil
+	}
+	info, err := d.Info()
+	if err != nil || info.Mode()&need == need {
+		return err
+	}
+	return disk.Chmod(path, info.Mode().Perm()|need)
+}
+
 // Finish lists what the part wrote, by port and name, after hashing what was left in
 // output directories. A file left open is an error: nobody knows whether it is whole.
 func (t *Task) Finish() ([]Output, error) {
@@ -287,7 +304,10 @@ func (t *Task) Finish() ([]Output, error) {
 	}
 	for port, dir := range t.dirs {
 		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil {
+				return err
+			}
+			if err := open(p, d); err != nil || d.IsDir() {
 				return err
 			}
 			name, err := filepath.Rel(dir, p)
