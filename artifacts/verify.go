@@ -117,13 +117,13 @@ func (v *verification) hashAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.o.Jobs, 1))
 	for _, f := range todo {
-		if ctx.Err() != nil {
+		if each.Err() != nil {
 			break
 		}
-		g.Go(func() error { return v.object(ctx, f, total) })
+		g.Go(func() error { return v.object(each, f, total) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
