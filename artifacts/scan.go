@@ -146,6 +146,64 @@ func (l *Ledger) eachAction(ctx context.Context, visit func(made) error) error {
 	})
 }
 
+// eachKey reads the keys of the parts of one run, or of all runs when run is 0, in no
+// order and some of them more than once.
+func (l *Ledger) eachKey(ctx context.Context, run int64, visit func(run int64, stage, key string) error) error {
+	const rows = "SELECT DISTINCT run, stage, key FROM part_rows WHERE key <> '' AND (?1 = 0 OR run = ?1)"
+	err := l.each("look up keys", rows, []any{run}, func(r *sql.Rows) error {
+		var id int64
+		var stage, key string
+		if err := r.Scan(&id, &stage, &key); err != nil {
+			return err
+		}
+		if err := visit(id, stage, key); err != nil {
+			return err
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	type user struct {
+		run   int64
+		stage string
+	}
+	users := map[string][]user{} // of each list of hits, which many runs share
+	err = l.each("look up keys", "SELECT DISTINCT list, run, stage FROM hits WHERE ?1 = 0 OR run = ?1", []any{run}, func(r *sql.Rows) error {
+		var list string
+		var u user
+		err := r.Scan(&list, &u.run, &u.stage)
+		users[list] = append(users[list], u)
+		return err
+	})
+	if err != nil || len(users) == 0 {
+		return err
+	}
+	return l.each("look up keys", "SELECT digest, parts FROM lists", nil, func(r *sql.Rows) error {
+		var list string
+		var parts sql.RawBytes
+		if err := r.Scan(&list, &parts); err != nil {
+			return err
+		}
+		of := users[list]
+		if len(of) == 0 {
+			return ctx.Err()
+		}
+		var pairs [][2]string
+		if err := json.Unmarshal(parts, &pairs); err != nil {
+			return fmt.Errorf("the list of parts %s: %w", list, err)
+		}
+		for _, u := range of {
+			for _, q := range pairs {
+				if err := visit(u.run, u.stage, q[1]); err != nil {
+					return err
+				}
+			}
+		}
+		return ctx.Err()
+	})
+}
+
 // eachArtifact names the artifacts that the ledger knows, some of them several times.
 func (l *Ledger) eachArtifact(ctx context.Context, visit func(digest string)) error {
 	const query = "SELECT artifact FROM actions WHERE artifact <> '' UNION SELECT artifact FROM pins"

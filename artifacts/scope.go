@@ -2,7 +2,6 @@ package artifacts
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -30,7 +29,7 @@ func (s *Store) scope(ctx context.Context, o VerifyOptions) (*scope, error) {
 		}
 	}
 	if o.Run != 0 || o.Stage != "" {
-		if err := s.ledger.within(o, c); err != nil {
+		if err := s.ledger.within(ctx, o, c); err != nil {
 			return nil, err
 		}
 		if len(c.keys) == 0 && len(c.artifacts) == 0 {
@@ -77,13 +76,8 @@ func nothingOf(o VerifyOptions) string {
 }
 
 // within collects the keys and outputs of a run, a stage or both.
-func (l *Ledger) within(o VerifyOptions, c *scope) error {
-	const parts = "SELECT DISTINCT stage, key FROM parts WHERE key <> '' AND (?1 = 0 OR run = ?1)"
-	err := l.each("look up keys", parts, []any{o.Run}, func(r *sql.Rows) error {
-		var stage, key string
-		if err := r.Scan(&stage, &key); err != nil {
-			return err
-		}
+func (l *Ledger) within(ctx context.Context, o VerifyOptions, c *scope) error {
+	err := l.eachKey(ctx, o.Run, func(_ int64, stage, key string) error {
 		if ofStage(stage, o.Stage) {
 			c.keys[key] = true
 		}

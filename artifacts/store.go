@@ -64,6 +64,10 @@ type Options struct {
 	// what is absent is empty, and leaves no trace. Without CreateIfMissing an absent
 	// store is an error that wraps fs.ErrNotExist, and so is, to a reader, an absent ledger.
 	CreateIfMissing bool
+
+	// LeaveLitter does not clear away what dead runs left, as opening for writing does
+	// otherwise: Collect counts it first.
+	LeaveLitter bool
 }
 
 // The folders of a store.
@@ -113,7 +117,7 @@ func Open(dir string, o Options) (*Store, error) {
 		s.lock.Close()
 		return nil, err
 	}
-	if !o.ReadOnly {
+	if !o.ReadOnly && !o.LeaveLitter {
 		if err := s.clearUp(); err != nil {
 			s.Close()
 			return nil, err
@@ -164,7 +168,11 @@ func (s *Store) share() (*os.File, error) {
 	if err := disk.Flock(f.File, unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("the store %s is locked by a process that clears it up: run again when that has ended", s.dir)
+			who := holderOf(path)
+			if who == "" {
+				who = "a process that clears it up"
+			}
+			return nil, fmt.Errorf("the store %s is locked by %s: run again when that has ended", s.dir, who)
 		}
 		return nil, advise("lock the store", path, err)
 	}
