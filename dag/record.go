@@ -14,6 +14,7 @@ import (
 // provenance and differences can be told long after the pipeline file has changed.
 type Resolved struct {
 	Engine  int              `json:"engine"`
+	Targets []string         `json:"targets,omitempty"` // stages that the run was asked for; none: all
 	Seed    uint64           `json:"seed"`
 	Sources []ResolvedSource `json:"sources"`
 	Stages  []ResolvedStage  `json:"stages"` // topological

@@ -110,6 +110,7 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 		}
 	}
 	resolved, texts := g.resolved()
+	resolved.Targets = o.Targets
 	c.run, err = store.Ledger().BeginRun(artifacts.RunInfo{Pipeline: ID(p), File: p.Path, Profile: p.Profile, Args: o.Args, PID: os.Getpid(),
 		Graph: canonical(resolved), Texts: texts})
 	if err != nil {
