@@ -188,6 +188,7 @@ func (l *lab) do(ctx context.Context, c circumstances) (*outcome, error) {
 	}
 	workers := l.o.Start(cwd, c.env(n.Env, cwd, tmp))
 	defer workers.Close()
+	defer context.AfterFunc(ctx, workers.Kill)() // nothing a rerun makes is worth waiting for
 	pctx := ctx
 	if limit := n.limit(); limit > 0 {
 		var cancel context.CancelFunc
