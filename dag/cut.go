@@ -3,7 +3,6 @@ package dag
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -32,7 +31,7 @@ func (g *graph) cut(n *node) error {
 			return fmt.Errorf("cut the inputs into parts: %w", err)
 		}
 		for i, sp := range parts {
-			p := &part{node: n, name: sp.Name, rank: []int{i}, reads: map[string][]file{}}
+			p := &part{node: n, name: sp.Name, rank: []int{i}, reads: map[string][]file{}, whole: sp.Whole}
 			if sp.Args != nil {
 				if p.args, err = json.Marshal(sp.Args); err != nil {
 					return fmt.Errorf("part %s: %w", sp.Name, err)
@@ -123,12 +122,7 @@ func (g *graph) admit(p *part) {
 			p.bytes += f.Size
 		}
 	}
-	for _, v := range n.Env {
-		if c.Env == nil {
-			c.Env = map[string]string{}
-		}
-		c.Env[v] = os.Getenv(v)
-	}
+	c.Env = environment(n.Env)
 	p.comps, p.key = c, c.Key()
 	if !p.join {
 		n.parts = append(n.parts, p)

@@ -463,9 +463,9 @@ func TestExplain(t *testing.T) {
 			b.edit("again: {uses: replace", "again: {uses: misbehave")
 			b.edit(", with: {from: e, to: E}", "")
 		}, "again", "kind", "uses: replace → misbehave"},
-		{"source", func(b *bench) { b.write("text.txt", "x"+text) }, "parse", "input.files", "input files from sources.text: 1 of 1 files changed"},
+		{"source", func(b *bench) { b.write("text.txt", "x"+text) }, "parse", "input.files", "text.txt changed ("},
 		{"shard", func(b *bench) { b.write("text.txt", "x"+text); b.run1("parse") }, "clean", "input.docs", "input docs from parse.docs: 1 of 4 files changed"},
-		{"two shards", func(b *bench) { b.write("text.txt", "x"+text+"x"); b.run1("parse") }, "clean", "input.docs", "2 of 4 files are new and 2 are gone, the first new one is"},
+		{"two shards", func(b *bench) { b.write("text.txt", "x"+text+"x"); b.run1("parse") }, "clean", "input.docs", "2 of 4 files are new and 2 files are gone, the first new one is"},
 		{"environment", func(b *bench) { b.t.Setenv("DAG_X", "2") }, "total", "env.DAG_X", "the environment variable DAG_X: 1 → 2"},
 		{"object", func(b *bench) { b.removeOutput("again", "docs") }, "again", "output", "is not in the store any more"},
 	} {

@@ -26,6 +26,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"os"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -90,6 +91,20 @@ func digestOf(b []byte) string {
 
 // Key is the part's name in the cache.
 func (c *Components) Key() string { return digestOf(canonical(c)) }
+
+// environment is what a key holds of the variables that a stage declares: those that
+// are set. One that is set to nothing is another than one that is not set.
+func environment(names []string) (env map[string]string) {
+	for _, v := range names {
+		if x, ok := os.LookupEnv(v); ok {
+			if env == nil {
+				env = map[string]string{}
+			}
+			env[v] = x
+		}
+	}
+	return env
+}
 
 // list makes the Listing of some files, and says what to keep under its digest when it
 // is not spelled out.

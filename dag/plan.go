@@ -14,8 +14,10 @@ import (
 const (
 	PlanCached = "cached"  // every part is known
 	PlanRun    = "run"     // parts have to run
-	PlanMayRun = "may-run" // waits for stages above; a hit if their outputs come out the same
+	PlanMayRun = "may-run" // nothing known to run; waits for stages above, a hit if their outputs come out the same
 	PlanRefuse = "refused" // every part is known, and a gate is broken: nothing below runs
+	PlanHeld   = "held"    // does not run: a gate above is broken, or a stage above cannot be cut into parts
+	PlanFail   = "fails"   // its inputs cannot be cut into parts
 )
 
 // Plan is what a run would do. It is the JSON document of `pipeline plan --json`.
@@ -57,8 +59,12 @@ func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 		return nil, err
 	}
 	plan := &Plan{Pipeline: p.Name, Profile: p.Profile, Seconds: 0}
+	held := map[*node]Reason{}
 	for _, n := range g.nodes {
-		s, err := g.planStage(n)
+		if r, ok := g.held(n, held); ok {
+			held[n] = r
+		}
+		s, err := g.planStage(n, held)
 		if err != nil {
 			return nil, err
 		}
@@ -76,11 +82,30 @@ func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 	return plan, nil
 }
 
-func (g *graph) planStage(n *node) (PlanStage, error) {
-	s := PlanStage{Name: n.Name, Kind: n.Kind.Name, State: PlanCached, Open: !n.done}
-	if n.err != nil {
-		s.Error, s.State = n.err.Error(), PlanRun
+// held says why a stage does not run whatever becomes of its own parts.
+func (g *graph) held(n *node, above map[*node]Reason) (Reason, bool) {
+	for _, port := range n.Kind.In {
+		for _, f := range n.feeds[port.Name] {
+			u := f.from
+			if u == nil {
+				continue
+			}
+			if r, ok := above[u]; ok {
+				return r, true
+			}
+			if u.err != nil {
+				return Reason{Component: "gate", New: u.Name, Where: place(u.Pos), Text: "stage " + u.Name + " above it fails"}, true
+			}
+			if u.done && g.refused(u) {
+				return Reason{Component: "gate", New: u.Name, Where: place(u.Pos), Text: "a gate of stage " + u.Name + " is broken: nothing below it runs"}, true
+			}
+		}
 	}
+	return Reason{}, false
+}
+
+func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
+	s := PlanStage{Name: n.Name, Kind: n.Kind.Name, State: PlanCached}
 	var missed []*part
 	for _, p := range append(slices.Clone(n.parts), joinOf(n)...) {
 		if p.state == partDone {
@@ -91,6 +116,14 @@ func (g *graph) planStage(n *node) (PlanStage, error) {
 		}
 	}
 	s.Open = !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil)
+	if r, ok := held[n]; ok {
+		s.State, s.Run, s.Open, s.Reasons = PlanHeld, 0, false, []Reason{r}
+		return s, nil
+	}
+	if n.err != nil {
+		s.State, s.Open, s.Error = PlanFail, false, n.err.Error()
+		return s, nil
+	}
 	if n.done {
 		if g.refused(n) {
 			s.State = PlanRefuse
@@ -109,7 +142,10 @@ func (g *graph) planStage(n *node) (PlanStage, error) {
 		}
 	}
 	sort.Strings(s.After)
-	own := past.own(g, n)
+	own, err := past.own(g, n)
+	if err != nil {
+		return s, err
+	}
 	switch {
 	case len(n.absent) > 0:
 		s.State = PlanRun
@@ -122,11 +158,16 @@ func (g *graph) planStage(n *node) (PlanStage, error) {
 		}
 		s.Reasons = []Reason{{Component: "history", Text: text}}
 	case len(own) > 0:
-		s.State = PlanRun
-		s.Reasons = own
+		s.State, s.Reasons = PlanRun, own
+		if len(missed) == 0 && len(n.parts) > 0 { // a run before the last had these settings
+			s.State = PlanMayRun
+		}
 	case len(missed) > 0:
 		s.State = PlanRun
-		s.Reasons = past.parted(n, missed)
+		s.Reasons, err = past.parted(n, missed)
+		if err != nil {
+			return s, err
+		}
 	default:
 		s.State = PlanMayRun
 	}

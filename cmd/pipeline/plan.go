@@ -50,7 +50,7 @@ may be cut off because the stages above them may give the same bytes as before.
 Nothing is fetched, made or changed.
 
 With --json: {"pipeline", "profile", "run", "cached", "seconds", "stages": [{"name",
-"kind", "state": "cached"|"run"|"may-run"|"refused", "cached", "run", "open", "after":
+"kind", "state": "cached"|"run"|"may-run"|"refused"|"held"|"fails", "cached", "run", "open", "after":
 [stage], "reasons": [{"component", "old", "new", "where", "text"}], "seconds"}]};
 "seconds" is negative where the ledger has no history to estimate from.`,
 		Example: "  pipeline plan pipelines/v16.yaml --profile sample\n  pipeline plan pipelines/v16.yaml --profile sample train --json",
@@ -116,8 +116,8 @@ func planWord(state string) string {
 		return paint(yellow, "run")
 	case dag.PlanMayRun:
 		return paint(cyan, "may run")
-	case dag.PlanRefuse:
-		return paint(red, "refused")
+	case dag.PlanRefuse, dag.PlanHeld, dag.PlanFail:
+		return paint(red, state)
 	}
 	return paint(green, state)
 }

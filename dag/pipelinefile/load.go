@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"sync"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -134,12 +135,22 @@ func (l *loader) resolve() error {
 }
 
 func shapeChecker(t reflect.Type) (*checker, error) {
+	if c, ok := shapeCheckers.Load(t); ok {
+		return c.(*checker), nil
+	}
 	doc, err := reflectSchema(t)
 	if err != nil {
 		return nil, err
 	}
-	return newChecker(doc)
+	c, err := newChecker(doc)
+	if err == nil {
+		shapeCheckers.Store(t, c)
+	}
+	return c, err
 }
+
+// shapeCheckers holds the checkers made: the shapes of a file never change.
+var shapeCheckers sync.Map // reflect.Type → *checker
 
 var goodName = regexp.MustCompile(namePattern)
 
