@@ -18,11 +18,12 @@ var mayImport = []struct {
 	under string
 	only  []string
 }{
-	{"cmd", []string{"stages", "dag", "artifacts", "corpus", "model"}},
+	{"cmd", []string{"stages", "dag", "remote", "artifacts", "corpus", "model"}},
 	{"stages", []string{"stages", "corpus", "model", "dag/stage"}},
 	{"dag/stage/stagetest", []string{"dag/stage", "dag/executor/task", "artifacts", "corpus"}},
 	{"dag/stage", nil},
 	{"dag", []string{"dag", "artifacts"}},
+	{"remote", []string{"artifacts"}},
 	{"artifacts", []string{"artifacts"}},
 	{"corpus", []string{"corpus"}},
 	{"model", []string{"model"}},
@@ -91,7 +92,7 @@ func TestTheRuleCatches(t *testing.T) {
 	}{
 		{"model/train", "dag/stage", false}, {"corpus", "artifacts", false}, {"stages/clean", "dag", false},
 		{"stages/clean", "dag/stage", true}, {"dag", "stages", false}, {"artifacts", "dag", false},
-		{"dag/stage", "dag", false}, {"cmd/pipeline", "stages/clean", true}, {"unheard/of", "dag", false},
+		{"dag/stage", "dag", false}, {"dag", "remote", false}, {"cmd/pipeline", "stages/clean", true}, {"unheard/of", "dag", false},
 	} {
 		if allowed(c.from, c.to, false) != c.ok {
 			t.Errorf("%s → %s: want %v", c.from, c.to, c.ok)
