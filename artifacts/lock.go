@@ -24,11 +24,11 @@ type KeyLock struct{ f *disk.File }
 // LockKey waits until no other process, and nobody else in this one, holds the key.
 // owner is what others who wait are told: "pid 123, run 7, stage clean". onWait, which
 // may be nil, is called with the owner of the lock when there is a wait, once for each
-// owner. The caller looks for the key in the ledger again once it has the lock: the
+// owner; one that has not written its name yet is "". The caller looks for the key in the ledger again once it has the lock: the
 // former owner may have made the part. The error is ctx.Err() when ctx ends first.
 func (s *Store) LockKey(ctx context.Context, key, owner string, onWait func(holder string)) (*KeyLock, error) {
 	path := filepath.Join(s.dir, locksDir, key)
-	told := ""
+	told, waits := "", 0
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		f, err := tryLock(path)
 		if err == nil {
@@ -41,7 +41,8 @@ func (s *Store) LockKey(ctx context.Context, key, owner string, onWait func(hold
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, advise("lock a key", path, err)
 		}
-		if holder := holderOf(path); onWait != nil && holder != "" && holder != told {
+		waits++
+		if holder := holderOf(path); onWait != nil && (holder != "" && holder != told || waits == 2 && told == "") {
 			told = holder
 			onWait(holder)
 		}

@@ -72,14 +72,36 @@ func (l *Ledger) RecordParts(parts []PartRecord) error {
 	})
 }
 
+// RecordUnderWay records parts that wait or run, in one transaction. The last word on a
+// part stands: a record that comes after it changes nothing but the metrics, unless it is
+// of a later attempt.
+func (l *Ledger) RecordUnderWay(parts []PartRecord) error {
+	const insert = `INSERT INTO part_rows (run, stage, idx, kind, part, key, state, attempt, started, seconds, error)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET state = excluded.state, attempt = excluded.attempt, started = excluded.started,
+			seconds = excluded.seconds, error = excluded.error
+		WHERE part_rows.state IN ('waiting', 'running') OR excluded.attempt > part_rows.attempt`
+	return l.transact("record parts under way", false, func(t *tx) error {
+		for i := range parts {
+			if err := t.putPartBy(insert, &parts[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func (t *tx) putPart(p *PartRecord) error {
+	return t.putPartBy(`INSERT OR REPLACE INTO part_rows (run, stage, idx, kind, part, key, state, attempt, started, seconds, error)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, p)
+}
+
+func (t *tx) putPartBy(insert string, p *PartRecord) error {
 	started := int64(0)
 	if !p.Started.IsZero() {
 		started = p.Started.UnixNano()
 	}
-	if err := t.exec(`INSERT OR REPLACE INTO part_rows (run, stage, idx, kind, part, key, state, attempt, started, seconds, error)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		p.Run, p.Stage, p.Index, p.Kind, p.Part, p.Key, p.State, p.Attempt, started, p.Seconds, p.Error); err != nil {
+	if err := t.exec(insert, p.Run, p.Stage, p.Index, p.Kind, p.Part, p.Key, p.State, p.Attempt, started, p.Seconds, p.Error); err != nil {
 		return err
 	}
 	if p.Key == "" {

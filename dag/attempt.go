@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
@@ -26,15 +27,47 @@ type Detail struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 }
 
+// attempt is one try at a part.
+type attempt struct {
+	number int // from 1, those of earlier runs counted
+	made   *artifacts.Action
+	hearing
+}
+
+// attemptsBefore counts what was tried at a part's key before now: the attempts left logs.
+func (c *coordinator) attemptsBefore(w *work) (n int) {
+	logs, _ := os.ReadDir(filepath.Dir(c.store.LogPath(w.key, 1))) // there are none, mostly
+	for _, l := range logs {
+		number, _ := strconv.Atoi(strings.TrimSuffix(l.Name(), ".log"))
+		n = max(n, number)
+	}
+	return n
+}
+
+// newAttempt begins an attempt with what earlier ones at the same key said of
+// themselves: a part that resumes at a checkpoint does not say it again.
+func (c *coordinator) newAttempt(w *work, number int) (*attempt, error) {
+	at := &attempt{number: number, hearing: hearing{c: c, w: w, last: map[string]float64{}}}
+	w.now.Store(at)
+	if number == 1 {
+		return at, nil
+	}
+	said, err := c.store.Ledger().KeyMetrics([]string{w.key})
+	for _, m := range said[w.key] { // by step
+		at.last[m.Name] = m.Value
+	}
+	return at, err
+}
+
 // attempt does a part once: in a worker, then into the store, then into the ledger.
-func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artifacts.Action, map[string]float64, error) {
-	dir := c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, attempt))
+func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
+	dir := c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, at.number))
 	if err := disk.MkdirAll(dir, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("make the part's work directory: %w", err)
+		return fmt.Errorf("make the part's work directory: %w", err)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer disk.RemoveAll(dir) // of a failed attempt too: the next needs the room
 	limit := w.node.limit()
@@ -44,56 +77,48 @@ func (c *coordinator) attempt(ctx context.Context, w *work, attempt int) (*artif
 		pctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	job, err := c.job(w, dir, attempt)
+	job, err := c.job(w, dir, at.number)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	hear := &hearing{c: c, w: w, last: map[string]float64{}}
 	began := time.Now()
-	res, err := c.o.Executor.Run(pctx, job, hear)
+	res, err := c.o.Executor.Run(pctx, job, &at.hearing)
 	if errors.Is(err, executor.ErrStopped) && ctx.Err() == nil && pctx.Err() != nil {
-		err = fmt.Errorf("it took longer than its timeout of %s", limit)
+		err = w.node.overTime()
+	}
+	if over := (*executor.OverMemory)(nil); errors.As(err, &over) {
+		err = w.node.overMemory(over)
 	}
 	if err == nil {
 		err = unchanged(w.part, c.ids)
 	}
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	a, err := c.action(w, res, hear.last, time.Since(began))
+	a, err := c.action(w, res, at.last, time.Since(began))
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	staged := make([]artifacts.Staged, len(res.Outputs))
 	for i, o := range res.Outputs {
 		staged[i] = artifacts.Staged{Path: o.Path, Digest: o.Digest, Size: o.Size}
 	}
 	if err := c.store.Publish(staged); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if a.Artifact, err = c.store.PutManifest(a.Outputs); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if err := c.keep(w); err != nil {
-		return nil, nil, err
+		return err
 	}
-	rec := c.record(w, "ran", attempt, "")
-	rec.Metrics = hear.series
-	if err := c.store.Ledger().RecordPart(rec, a); err != nil {
-		return nil, nil, err
+	if err := c.store.Ledger().RecordPart(c.record(w, "ran", at, ""), a); err != nil {
+		return err
 	}
 	// The part is made and known: checkpoints that cannot be cleared away are waste.
 	_ = c.store.DropPartial(w.key)
-	return a, hear.last, nil
-}
-
-// limit is the time a part may take; 0 for no bound.
-func (n *node) limit() time.Duration {
-	t, r := n.Timeout, n.Time
-	if t == 0 || (r > 0 && r < t) {
-		return r
-	}
-	return t
+	at.made = a
+	return nil
 }
 
 func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error) {
@@ -119,7 +144,8 @@ type site struct {
 func (g *graph) job(p *part, at site) (executor.Job, error) {
 	n := p.node
 	j := executor.Job{Kind: n.Kind.Name, Log: at.log, Spec: task.Spec{Config: p.settings().json, Args: p.args, Join: p.join, Inputs: map[string][]task.Input{},
-		Work: at.work, Partial: at.partial, Seed: g.pipeline.Seed, CPUs: at.cpus}}
+		Work: at.work, Partial: at.partial, Seed: g.pipeline.Seed, CPUs: at.cpus},
+		Memory: n.Memory}
 	ports := n.Kind.Out
 	if len(n.Kind.Mid) > 0 && !p.join {
 		ports = n.Kind.Mid
@@ -226,14 +252,20 @@ func (c *coordinator) keep(w *work) error {
 	return nil
 }
 
-func (c *coordinator) record(w *work, state string, attempt int, message string) artifacts.PartRecord {
-	return artifacts.PartRecord{Run: c.run, Stage: w.node.Name, Kind: w.node.Kind.Name, Part: w.name, Index: w.seq, Key: w.key,
-		State: state, Attempt: attempt, Started: w.started, Seconds: time.Since(w.started).Seconds(), Error: message}
+// record is what the ledger is told of a part at an attempt, which may be nil, with what
+// it said of itself since it was last recorded.
+func (c *coordinator) record(w *work, state string, at *attempt, message string) artifacts.PartRecord {
+	r := artifacts.PartRecord{Run: c.run, Stage: w.node.Name, Kind: w.node.Kind.Name, Part: w.name, Index: w.seq, Key: w.key,
+		State: state, Started: w.started, Seconds: time.Since(w.started).Seconds(), Error: message}
+	if at != nil {
+		r.Attempt, r.Metrics = at.number, at.unrecorded()
+	}
+	return r
 }
 
 // failure records a failed attempt and tells its story.
-func (c *coordinator) failure(w *work, attempt int, err error) *Failure {
-	f := &Failure{Stage: w.node.Name, Part: w.name, Error: err.Error(), Log: c.store.LogPath(w.key, attempt)}
+func (c *coordinator) failure(w *work, at *attempt, err error) *Failure {
+	f := &Failure{Stage: w.node.Name, Part: w.name, Error: err.Error(), Log: c.store.LogPath(w.key, at.number)}
 	for _, files := range w.reads {
 		for _, in := range files {
 			if in.path != "" {
@@ -250,41 +282,8 @@ func (c *coordinator) failure(w *work, attempt int, err error) *Failure {
 	case errors.As(err, &lost):
 		f.Tail = lost.Tail
 	}
-	if e := c.store.Ledger().RecordPart(c.record(w, "failed", attempt, f.Error), nil); e != nil {
+	if e := c.store.Ledger().RecordPart(c.record(w, "failed", at, f.Error), nil); e != nil {
 		f.Error += "; and the ledger cannot be written: " + e.Error()
 	}
 	return f
-}
-
-// hearing passes on what a part says of itself to the goroutine that owns the run.
-type hearing struct {
-	c      *coordinator
-	w      *work
-	mu     sync.Mutex
-	last   map[string]float64
-	series []artifacts.Metric
-}
-
-func (h *hearing) Progress(p executor.Progress) {
-	h.c.events <- func() error {
-		if h.w.heard.IsZero() {
-			h.w.heard, h.w.from = time.Now(), p.Done
-		}
-		h.w.progress = p
-		h.c.show(h.w.node)
-		return nil
-	}
-}
-
-func (h *hearing) Metric(m executor.Metric) {
-	h.mu.Lock()
-	h.last[m.Name] = m.Value
-	h.series = append(h.series, artifacts.Metric{Stage: h.w.node.Name, Name: m.Name, Step: m.Step, Value: m.Value})
-	h.mu.Unlock()
-	h.c.events <- func() error {
-		if h.c.o.Observer != nil {
-			h.c.o.Observer.Metric(h.w.node.Name, m)
-		}
-		return nil
-	}
 }

@@ -3,6 +3,8 @@ package dag
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -37,6 +39,9 @@ func (g *graph) cut(n *node) error {
 					return fmt.Errorf("part %s: %w", sp.Name, err)
 				}
 			}
+			if err := checkFiles(sp, whole); err != nil {
+				return fmt.Errorf("cut the inputs into parts: %w", err)
+			}
 			for port, files := range whole {
 				p.reads[port] = files
 				if idx, ok := sp.Files[port]; ok {
@@ -65,6 +70,22 @@ func (g *graph) cut(n *node) error {
 		}
 		n.backlog = nil
 		n.closed = g.mapComplete(n)
+	}
+	return nil
+}
+
+// checkFiles finds what a part that a kind has cut reads and does not exist.
+func checkFiles(p stage.Part, inputs map[string][]file) error {
+	for _, port := range slices.Sorted(maps.Keys(p.Files)) {
+		files, ok := inputs[port]
+		if !ok {
+			return fmt.Errorf("part %q reads from port %q, which is no input of its stage's parts; this is a fault of the stage kind", p.Name, port)
+		}
+		for _, i := range p.Files[port] {
+			if i < 0 || i >= len(files) {
+				return fmt.Errorf("part %q reads file %d of port %q, which has %d, counted from 0; this is a fault of the stage kind", p.Name, i, port, len(files))
+			}
+		}
 	}
 	return nil
 }

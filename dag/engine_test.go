@@ -502,7 +502,7 @@ func TestMisbehaviour(t *testing.T) {
 		{"exit", "the worker process ended in the middle of the part (exit status 7)"},
 		{"open", "output docs/never-closed was not closed"},
 		{"port", `no output port "nowhere" here; there are docs`},
-		{"hang", "it took longer than its timeout of 300ms"},
+		{"hang", "it took longer than its limit of 300ms (timeout of stage bad, "},
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			b := newBench(t)

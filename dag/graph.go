@@ -53,10 +53,8 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 		if n.parted, err = newSettings(s.Kind, parted); err != nil {
 			return nil, err
 		}
-		if len(s.Kind.Mid) > 0 {
-			if _, ok := impl.(stage.Joiner); !ok {
-				return nil, fmt.Errorf("stage kind %s has Mid ports but no Join", s.Kind.Name)
-			}
+		if _, joins := impl.(stage.Joiner); joins != (len(s.Kind.Mid) > 0) {
+			return nil, fmt.Errorf("stage kind %s must have both Mid ports and a Join, or neither", s.Kind.Name)
 		}
 		for _, port := range s.Kind.In {
 			for i, ref := range s.From[port.Name] {

@@ -8,8 +8,8 @@ import (
 	"os"
 	"slices"
 	"sort"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
@@ -42,11 +42,11 @@ type coordinator struct {
 	run     int64
 	seq     int
 	events  chan func() error // run by the owning goroutine
-	queue   []*work
+	queue   queue
+	free    room
 	active  int // goroutines that will send events
 	running map[*node][]*work
-	cpus    int
-	memory  int64
+	away    []*work // parts that wait for another coordinator, or an equal part, to do them
 
 	hits     []artifacts.PartRecord
 	keptMu   sync.Mutex
@@ -54,20 +54,14 @@ type coordinator struct {
 	stat     map[*node]*tally
 	metrics  map[string]float64
 	failures []Failure
-	asks     int             // how often the remote was asked
-	alone    bool            // the remote is down: ask it no more
-	stopping bool            // start nothing more
-	waits    context.Context // of those who wait for a key; ends when nothing more is started
+	said     []string             // notices
+	waitSaid map[string]time.Time // of whom parts wait for: when that was last announced
+	asks     int                  // how often the remote was asked
+	alone    bool                 // the remote is down: ask it no more
+	stopping bool                 // start nothing more
+	waits    context.Context      // of those who wait for a key; ends when nothing more is started
 	giveUp   context.CancelFunc
 	began    time.Time
-}
-
-// tally is what a run did for a stage.
-type tally struct {
-	ran, cached  int
-	fetched      int // of cached
-	started, end time.Time
-	bytesDone    int64
 }
 
 // work is a part on its way through the run.
@@ -76,12 +70,16 @@ type work struct {
 	seq      int
 	cpus     int
 	memory   int64
+	queued   time.Time // when it was ready to run
 	lock     *artifacts.KeyLock
 	started  time.Time
 	progress executor.Progress
 	heard    time.Time // when it first said how far it is
 	from     int64     // how far it was then: not 0 when it resumed
-	waiting  bool      // for another process to do it
+
+	waitsFor string // who does it, while that is another coordinator or an equal part
+	told     string // what the ledger knows of it on the way: see tell
+	now      atomic.Pointer[attempt]
 }
 
 // Run makes the target stages, or all of them. The summary is there also when the
@@ -91,8 +89,8 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if err != nil {
 		return nil, err
 	}
-	c := &coordinator{graph: g, o: o, ids: map[string]source.FileID{}, events: make(chan func() error, 64), cpus: o.Jobs, memory: o.Memory,
-		running: map[*node][]*work{}, kept: map[string]bool{}, stat: map[*node]*tally{}, metrics: map[string]float64{}, began: time.Now()}
+	c := &coordinator{graph: g, o: o, ids: map[string]source.FileID{}, events: make(chan func() error, 64), free: room{o.Jobs, o.Memory, o.Memory > 0},
+		waitSaid: map[string]time.Time{}, running: map[*node][]*work{}, kept: map[string]bool{}, stat: map[*node]*tally{}, metrics: map[string]float64{}, began: time.Now()}
 	for _, files := range sources {
 		for _, f := range files {
 			c.ids[f.Path] = f.ID
@@ -148,6 +146,8 @@ func (c *coordinator) loop(ctx context.Context) error {
 	for _, n := range c.nodes {
 		c.show(n)
 	}
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
 	stop := ctx.Done()
 	force := c.o.Force
 	var first error
@@ -158,12 +158,17 @@ func (c *coordinator) loop(ctx context.Context) error {
 				c.halt()
 			}
 		}
-		if c.active == 0 && (c.stopping || len(c.queue) == 0) {
-			return errors.Join(first, c.letGo())
+		if c.active == 0 && (c.stopping || c.queue.empty()) {
+			return first
 		}
 		select {
 		case f := <-c.events:
 			if err := f(); err != nil && first == nil {
+				first = err
+				c.halt()
+			}
+		case <-tick.C:
+			if err := c.tell(); err != nil && first == nil {
 				first = err
 				c.halt()
 			}
@@ -176,16 +181,6 @@ func (c *coordinator) loop(ctx context.Context) error {
 			c.o.Executor.Kill()
 		}
 	}
-}
-
-// letGo unlocks the keys of parts that were never started.
-func (c *coordinator) letGo() (err error) {
-	for _, w := range c.queue {
-		if w.lock != nil {
-			err = errors.Join(err, w.lock.Unlock())
-		}
-	}
-	return err
 }
 
 // halt starts nothing more. Whoever waits for another process's part gives up.
@@ -228,21 +223,7 @@ func (c *coordinator) step(ctx context.Context) error {
 	if c.stopping || ctx.Err() != nil {
 		return nil
 	}
-	rest := c.queue[:0]
-	for _, w := range c.queue {
-		switch {
-		case w.node.skipped:
-			if w.lock != nil {
-				w.lock.Unlock()
-			}
-		case w.cpus <= c.cpus && (w.memory <= c.memory || c.o.Memory == 0):
-			c.begin(ctx, w)
-		default:
-			rest = append(rest, w)
-		}
-	}
-	clear(c.queue[len(rest):])
-	c.queue = rest
+	c.startReady(ctx)
 	return nil
 }
 
@@ -253,85 +234,7 @@ func (c *coordinator) enqueue(p *part) {
 	}
 	cpus, memory := needs(p.node, c.o.Jobs, c.o.Memory)
 	c.seq++
-	c.queue = append(c.queue, &work{part: p, seq: c.seq, cpus: cpus, memory: memory})
-}
-
-// needs is what a part takes of this machine, which has so many CPUs and so much memory
-// (0: no bound) for parts: never more than there is, or it would wait for ever.
-func needs(n *node, jobs int, most int64) (cpus int, memory int64) {
-	cpus = n.CPUs
-	if cpus == 0 {
-		cpus = 1
-		if n.Kind.Threads {
-			cpus = jobs
-		}
-	}
-	memory = n.Memory
-	if most > 0 {
-		memory = min(memory, most)
-	}
-	return min(cpus, jobs), memory
-}
-
-// begin takes the part's key lock, then runs it. While another process holds the lock
-// the part holds no CPU.
-func (c *coordinator) begin(ctx context.Context, w *work) {
-	c.take(w)
-	if w.lock != nil {
-		c.spawn(func() func() error { return c.execute(ctx, w) })
-		return
-	}
-	owner := fmt.Sprintf("pid %d, run %d, stage %s", os.Getpid(), c.run, w.node.Name)
-	c.spawn(func() func() error {
-		lock, err := c.store.LockKey(c.waits, w.key, owner, func(holder string) {
-			c.events <- func() error {
-				if !w.waiting { // told again when the key changes hands
-					w.waiting = true
-					c.release(w)
-				}
-				if !strings.Contains(holder, fmt.Sprintf("pid %d,", os.Getpid())) { // else an equal part of this run
-					c.notice("%s, part %s: waiting for %s, which is doing it", w.node.Name, w.name, holder)
-				}
-				return nil
-			}
-		})
-		return func() error { return c.locked(ctx, w, lock, err) }
-	})
-}
-
-// locked goes on with a part whose lock was taken: somebody may have done it meanwhile.
-func (c *coordinator) locked(ctx context.Context, w *work, lock *artifacts.KeyLock, err error) error {
-	waited := w.waiting
-	w.waiting = false
-	if err != nil {
-		if !waited {
-			c.release(w)
-		}
-		if c.waits.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	known, err := c.store.Ledger().Actions([]string{w.key})
-	a := known[w.key]
-	hit := err == nil && a != nil && c.absent(a) == ""
-	if hit || err != nil || c.stopping {
-		if !waited {
-			c.release(w)
-		}
-		if err = errors.Join(err, lock.Unlock()); err != nil || !hit {
-			return err
-		}
-		c.hit(w.part)
-		return c.complete(w.part, a)
-	}
-	w.lock = lock
-	if waited {
-		c.queue = append([]*work{w}, c.queue...)
-		return nil
-	}
-	c.spawn(func() func() error { return c.execute(ctx, w) })
-	return nil
+	c.queue.add(&work{part: p, seq: c.seq, cpus: cpus, memory: memory}, c.o.Jobs, time.Now())
 }
 
 func (c *coordinator) spawn(f func() func() error) {
@@ -345,24 +248,18 @@ func (c *coordinator) spawn(f func() func() error) {
 	}()
 }
 
+// take gives a part its place on the machine.
 func (c *coordinator) take(w *work) {
-	c.cpus -= w.cpus
-	c.memory -= w.memory
+	c.free.take(w)
 	w.started = time.Now()
-	n := w.node
-	c.running[n] = append(c.running[n], w)
-	if t := c.stat[n]; t.started.IsZero() {
-		t.started = w.started
-	}
-	c.show(n)
+	c.running[w.node] = append(c.running[w.node], w)
+	c.show(w.node)
 }
 
 func (c *coordinator) release(w *work) {
-	c.cpus += w.cpus
-	c.memory += w.memory
-	n := w.node
-	c.running[n] = slices.DeleteFunc(c.running[n], func(o *work) bool { return o == w })
-	c.show(n)
+	c.free.give(w)
+	c.running[w.node] = slices.DeleteFunc(c.running[w.node], func(o *work) bool { return o == w })
+	c.show(w.node)
 }
 
 func (c *coordinator) busy() (k int) {
@@ -372,39 +269,59 @@ func (c *coordinator) busy() (k int) {
 	return k
 }
 
+// perform hands a part that has its key's lock and its place to a worker.
+func (c *coordinator) perform(ctx context.Context, w *work) {
+	w.started = time.Now()
+	c.stat[w.node].shift(1, 0, w.started)
+	c.spawn(func() func() error { return c.execute(ctx, w) })
+}
+
+// over takes a part from the machine again and lets go of its key.
+func (c *coordinator) over(w *work) error {
+	c.stat[w.node].shift(-1, 0, time.Now())
+	c.release(w)
+	return w.lock.Unlock()
+}
+
 // execute runs a part, again where the stage asks for retries, and hands back what to
 // do with the outcome. It runs beside the owning goroutine.
+//
+// Attempts are counted on from those of earlier runs, so that each has a log of its own;
+// retries are of this run.
 func (c *coordinator) execute(ctx context.Context, w *work) func() error {
-	var f *Failure
-	for attempt := 1; ; attempt++ {
-		a, metrics, err := c.attempt(ctx, w, attempt)
+	before := c.attemptsBefore(w)
+	for try := 1; ; try++ {
+		at, err := c.newAttempt(w, before+try)
+		if err == nil {
+			err = c.attempt(ctx, w, at)
+		}
 		switch {
 		case err == nil:
-			return func() error { return c.ran(w, a, metrics) }
+			return func() error { return c.ran(w, at) }
 		case errors.Is(err, executor.ErrStopped):
-			return func() error { return c.stopped(w) }
+			return func() error { return c.stopped(w, at) }
 		}
-		f = c.failure(w, attempt, err)
-		if attempt > w.node.Retries || ctx.Err() != nil {
+		f := c.failure(w, at, err)
+		if try > w.node.Retries || ctx.Err() != nil {
 			return func() error { return c.lost(w, f) }
 		}
 		c.events <- func() error {
-			c.notice("%s, part %s: attempt %d failed, trying again: %v", w.node.Name, w.name, attempt, err)
+			w.heard, w.progress = time.Time{}, executor.Progress{}
+			c.notice("%s, part %s: attempt %d failed, trying again: %v", w.node.Name, w.name, at.number, err)
 			return nil
 		}
 	}
 }
 
 // ran takes a part that ended well.
-func (c *coordinator) ran(w *work, a *artifacts.Action, metrics map[string]float64) error {
-	c.release(w)
+func (c *coordinator) ran(w *work, at *attempt) error {
+	err := c.over(w)
 	t := c.stat[w.node]
 	t.ran++
-	t.end = time.Now()
+	t.ended(time.Now())
 	t.bytesDone += w.bytes
-	err := w.lock.Unlock()
-	c.adopt(w.node, metrics)
-	return errors.Join(err, c.complete(w.part, a))
+	c.adopt(w.node, at.last)
+	return errors.Join(err, c.complete(w.part, at.made))
 }
 
 // hit takes a part that is known already.
@@ -419,17 +336,14 @@ func (c *coordinator) hit(p *part) {
 }
 
 // stopped takes a part that stopped at a checkpoint because the run is interrupted.
-func (c *coordinator) stopped(w *work) error {
-	c.release(w)
-	err := c.store.Ledger().RecordPart(c.record(w, "stopped", 1, ""), nil)
-	return errors.Join(err, w.lock.Unlock())
+func (c *coordinator) stopped(w *work, at *attempt) error {
+	return errors.Join(c.store.Ledger().RecordPart(c.record(w, "stopped", at, ""), nil), c.over(w))
 }
 
 // lost takes a part that failed for good.
 func (c *coordinator) lost(w *work, f *Failure) error {
-	c.release(w)
+	err := c.over(w)
 	w.state = partFailed
-	err := w.lock.Unlock()
 	c.fail(w.node, *f)
 	return err
 }

@@ -27,6 +27,7 @@ type Summary struct {
 	Metrics  map[string]float64 `json:"metrics"` // "<stage>.<metric>": its last value
 	Failures []Failure          `json:"failures,omitempty"`
 	Refusals []Refusal          `json:"refusals,omitempty"`
+	Said     []string           `json:"said,omitempty"` // while it ran, the first 200: whom it waited for, what was tried again
 }
 
 // StageSummary is what a run did for one stage.
@@ -38,7 +39,7 @@ type StageSummary struct {
 	Ran     int               `json:"ran"`
 	Cached  int               `json:"cached"`
 	Fetched int               `json:"fetched,omitempty"` // of Cached: from another machine, in this run
-	Seconds float64           `json:"seconds"`           // from its first part's start to its last part's end
+	Seconds float64           `json:"seconds"`           // from its first part's start to its last part's end, less what it waited for another run
 	Outputs map[string]Output `json:"outputs,omitempty"`
 }
 
@@ -114,9 +115,16 @@ type PartStatus struct {
 	From     int64     // how far it was then: not 0 when it resumed
 }
 
+// mostSaid is how many notices a summary keeps.
+const mostSaid = 200
+
 func (c *coordinator) notice(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if len(c.said) < mostSaid {
+		c.said = append(c.said, text)
+	}
 	if c.o.Observer != nil {
-		c.o.Observer.Notice(fmt.Sprintf(format, args...))
+		c.o.Observer.Notice(text)
 	}
 }
 
@@ -135,6 +143,9 @@ func (c *coordinator) show(n *node) {
 			st.State = "running"
 		}
 	}
+	if ws := c.running[n]; st.Started.IsZero() && len(ws) > 0 {
+		st.Started = ws[0].started
+	}
 	for _, w := range c.running[n] {
 		st.Running = append(st.Running, PartStatus{Name: w.name, Started: w.started, Bytes: w.bytes, Progress: w.progress, Heard: w.heard, From: w.from})
 	}
@@ -144,16 +155,10 @@ func (c *coordinator) show(n *node) {
 
 func (c *coordinator) stageSummary(n *node) StageSummary {
 	t := c.stat[n]
-	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs}
+	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs,
+		Seconds: t.took(time.Now()).Seconds()}
 	if n.join != nil {
 		s.Parts++
-	}
-	if !t.started.IsZero() {
-		end := t.end
-		if end.IsZero() {
-			end = time.Now()
-		}
-		s.Seconds = end.Sub(t.started).Seconds()
 	}
 	switch {
 	case n.failed > 0:
@@ -170,7 +175,7 @@ func (c *coordinator) stageSummary(n *node) StageSummary {
 
 func (c *coordinator) summary(ctx context.Context) *Summary {
 	s := &Summary{Run: c.run, State: StateDone, Pipeline: c.pipeline.Name, Profile: c.pipeline.Profile, Seconds: time.Since(c.began).Seconds(),
-		Metrics: c.metrics, Failures: c.failures}
+		Metrics: c.metrics, Failures: c.failures, Said: c.said}
 	for _, n := range c.nodes {
 		s.Stages = append(s.Stages, c.stageSummary(n))
 		for _, r := range n.refusals {
