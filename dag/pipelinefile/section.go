@@ -291,6 +291,24 @@ var sizeUnits = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
 }
 
+// ParseBytes reads a size such as 512MiB, 1.5 GB or 1024, in bytes.
+func ParseBytes(s string) (int64, error) {
+	if f, ok := parseBytes(s); ok && f >= 1 && f < math.MaxInt64 {
+		return int64(f), nil
+	}
+	return 0, fmt.Errorf("%q is no size: write 512MiB, 20GiB or a number of bytes", s)
+}
+
+func parseBytes(s string) (n float64, ok bool) {
+	for _, u := range sizeUnits {
+		if digits, ok := strings.CutSuffix(s, u.suffix); ok {
+			f, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+			return f * u.bytes, err == nil
+		}
+	}
+	return 0, false
+}
+
 func (l *loader) bytes(owner, key string, n *node) int64 {
 	if n == nil || n.kind != text && n.kind != number {
 		return 0
@@ -299,21 +317,14 @@ func (l *loader) bytes(owner, key string, n *node) int64 {
 	if n.kind == number {
 		s = n.number.String()
 	}
-	for _, u := range sizeUnits {
-		digits, ok := strings.CutSuffix(s, u.suffix)
-		if !ok {
-			continue
-		}
-		f, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil {
-			return 0 // breaks the shape
-		}
-		if f *= u.bytes; f >= 1 && f < math.MaxInt64 {
-			return int64(f)
-		}
-		l.add(n.pos, "", "`%s` of %s cannot be %s", key, owner, s)
-		break
+	f, ok := parseBytes(s)
+	if !ok {
+		return 0 // breaks the shape
 	}
+	if f >= 1 && f < math.MaxInt64 {
+		return int64(f)
+	}
+	l.add(n.pos, "", "`%s` of %s cannot be %s", key, owner, s)
 	return 0
 }
 
