@@ -15,7 +15,7 @@ import (
 const (
 	whyUnused     = "of no kept run, and not pinned"
 	whyOver       = "not used for longest, beyond the size"
-	whyNameless   = "no result names them"
+	whyNameless   = "no result or kept run names them"
 	whyCheckpoint = "of no unfinished part"
 	whyRun        = "of runs that are not kept"
 	whyDead       = "of dead runs"

@@ -1,10 +1,13 @@
 package artifacts
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -72,4 +75,18 @@ func (l *Ledger) Pins() (pins []Pin, err error) {
 		return nil
 	})
 	return pins, err
+}
+
+// Artifacts lists the artifacts that the ledger knows, made by a part or a stage or
+// pinned, whose digest begins with prefix, each once.
+func (l *Ledger) Artifacts(ctx context.Context, prefix string) (digests []string, err error) {
+	seen := map[string]bool{}
+	err = l.eachArtifact(ctx, func(digest string) {
+		if strings.HasPrefix(digest, prefix) && !seen[digest] {
+			seen[digest] = true
+			digests = append(digests, digest)
+		}
+	})
+	slices.Sort(digests)
+	return digests, err
 }

@@ -114,7 +114,7 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	root.AddCommand(
 		runCommand(force), planCommand(), explainCommand(), statusCommand(), logCommand(), graphCommand(),
 		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
-		verifyCommand(),
+		verifyCommand(), gcCommand(), pinCommand(), unpinCommand(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
