@@ -67,6 +67,10 @@ func (g *graph) settle() error {
 			if a != nil {
 				if p.gone = g.absent(a); p.gone != "" {
 					a = nil
+				} else if p.moved, err = g.moved(a); err != nil {
+					return err
+				} else if p.moved != nil {
+					a = nil
 				}
 			}
 			if a == nil {
@@ -152,7 +156,8 @@ func (g *graph) finish(n *node) error {
 		last = []*part{n.join}
 	}
 	_, splits := n.impl.(stage.Splitter)
-	many := n.join == nil && (splits || n.Kind.Map != "")
+	whole := len(last) == 1 && last[0].whole
+	many := n.join == nil && (splits || n.Kind.Map != "") && !whole
 	for _, port := range n.Kind.Out {
 		var files []file
 		for _, p := range last {

@@ -25,6 +25,10 @@ import (
 type Detail struct {
 	Counts  executor.Counts    `json:"counts,omitempty"`
 	Metrics map[string]float64 `json:"metrics,omitempty"`
+	Notices []string           `json:"notices,omitempty"`
+
+	// Depends is what the part read besides its inputs: see depends.go.
+	Depends []task.Dependence `json:"depends,omitempty"`
 }
 
 // attempt is one try at a part.
@@ -157,10 +161,11 @@ func (g *graph) job(p *part, at site) (executor.Job, error) {
 		for _, f := range files {
 			path := f.path
 			if path == "" {
-				var err error
-				if path, err = filepath.Abs(g.store.ObjectPath(f.Digest)); err != nil {
-					return executor.Job{}, err
-				}
+				path = g.store.ObjectPath(f.Digest)
+			}
+			path, err := filepath.Abs(path) // a worker may be elsewhere
+			if err != nil {
+				return executor.Job{}, err
 			}
 			j.Spec.Inputs[port] = append(j.Spec.Inputs[port], task.Input{File: f.File, Path: path})
 		}
@@ -193,7 +198,7 @@ func (c *coordinator) action(w *work, res *executor.Result, last map[string]floa
 	if err != nil {
 		return nil, err
 	}
-	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last})
+	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last, Notices: res.Notices, Depends: res.Depends})
 	if err != nil {
 		return nil, err
 	}

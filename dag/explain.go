@@ -145,6 +145,8 @@ func (p *past) parted(n *node, missed []*part) (rs []Reason, err error) {
 		switch {
 		case q.gone != "":
 			return []Reason{{Component: "output", Old: q.gone, Text: fmt.Sprintf("output %s of part %s is not in the store any more", q.gone, q.name)}}, nil
+		case q.moved != nil:
+			return []Reason{q.moved.reason()}, nil
 		case !p.keys[q.key]:
 			other = append(other, q)
 		}

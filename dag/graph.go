@@ -18,8 +18,9 @@ type graph struct {
 	sources  map[string][]file
 	nodes    []*node // topological
 	byName   map[string]*node
-	fresh    []*part // to be looked up
-	missed   []*part // looked up in vain, to be taken by the driver
+	fresh    []*part                     // to be looked up
+	missed   []*part                     // looked up in vain, to be taken by the driver
+	outside  map[artifacts.FileID]string // digests of undeclared inputs
 
 	onHit  func(*part)
 	onDone func(*node) error // a node's outputs are complete

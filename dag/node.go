@@ -62,6 +62,7 @@ type node struct {
 
 	outputs     map[string]Output // once done and recorded, by port
 	refusals    []string          // gates that broke
+	notices     Notice            // what its parts had to say
 	missedBytes int64             // input of the parts that were not known
 
 	err     error // split failed
@@ -91,6 +92,7 @@ type part struct {
 	args  json.RawMessage
 	reads map[string][]file
 	join  bool
+	whole bool // see stage.Part
 
 	comps Components
 	keep  map[string][]byte // lists named by digest in comps
@@ -102,7 +104,8 @@ type part struct {
 	state   partState
 	hit     *artifacts.Action // when done
 	outputs map[string][]file // when done, by port
-	gone    string            // why a hit was not taken: what is missing from the store
+	gone    string            // why a hit was not taken: what is missing from the store,
+	moved   *moved            // or is outside and not what it was
 }
 
 type partState int

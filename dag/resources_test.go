@@ -68,6 +68,8 @@ func (deaf) Progress(int64, int64, string) {}
 func (deaf) Metric(string, int64, float64) {}
 func (deaf) Count(string, string, int64)   {}
 func (deaf) Log(string)                    {}
+func (deaf) Notice(string)                 {}
+func (deaf) Dependence(task.Dependence)    {}
 func (deaf) Refuse(string)                 {}
 
 // TestNeverOversubscribed holds that parts together never take more CPUs or memory than

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,6 +206,9 @@ func (c *coordinator) step(ctx context.Context) error {
 		if p.gone != "" {
 			c.notice("%s, part %s: output %s is not in the store any more; running it again", p.node.Name, p.name, p.gone)
 		}
+		if p.moved != nil {
+			c.notice("%s, part %s: %s; running it again", p.node.Name, p.name, p.moved.reason().Text)
+		}
 		if c.o.Remote != nil && !c.alone && !p.asked {
 			unasked = append(unasked, p)
 		} else {
@@ -399,6 +403,11 @@ func (c *coordinator) stageDone(n *node) error {
 				return fmt.Errorf("ledger: detail of action %s: %w", p.key, err)
 			}
 			c.adopt(n, d.Metrics)
+			if len(d.Notices) > 0 {
+				if n.notices.Parts++; n.notices.Parts == 1 {
+					n.notices.Stage, n.notices.Text = n.Name, strings.Join(d.Notices, "; ")
+				}
+			}
 		}
 	}
 	if len(n.refusals) > 0 {

@@ -137,8 +137,12 @@ func (c *coordinator) madeMeanwhile(w *work) (*artifacts.Action, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a := known[w.key]; a != nil && c.absent(a) == "" {
-		return a, nil
+	a := known[w.key]
+	if a == nil || c.absent(a) != "" {
+		return nil, nil
 	}
-	return nil, nil
+	if m, err := c.moved(a); err != nil || m != nil {
+		return nil, err
+	}
+	return a, nil
 }

@@ -27,6 +27,7 @@ type Summary struct {
 	Metrics  map[string]float64 `json:"metrics"` // "<stage>.<metric>": its last value
 	Failures []Failure          `json:"failures,omitempty"`
 	Refusals []Refusal          `json:"refusals,omitempty"`
+	Notices  []Notice           `json:"notices,omitempty"`
 	Said     []string           `json:"said,omitempty"` // while it ran, the first 200: whom it waited for, what was tried again
 }
 
@@ -59,6 +60,14 @@ type Failure struct {
 	Log     string   `json:"log,omitempty"`
 	Tail    []string `json:"tail,omitempty"`    // last lines of the log
 	Ignored bool     `json:"ignored,omitempty"` // the stage says continue-on-error
+}
+
+// Notice is what parts of a finished stage had to say to the user, in this run or in the
+// one that made them.
+type Notice struct {
+	Stage string `json:"stage"`
+	Parts int    `json:"parts"` // how many said something
+	Text  string `json:"text"`  // of the first of them
 }
 
 // Refusal is a gate that broke.
@@ -178,6 +187,9 @@ func (c *coordinator) summary(ctx context.Context) *Summary {
 		Metrics: c.metrics, Failures: c.failures, Said: c.said}
 	for _, n := range c.nodes {
 		s.Stages = append(s.Stages, c.stageSummary(n))
+		if n.notices.Parts > 0 {
+			s.Notices = append(s.Notices, n.notices)
+		}
 		for _, r := range n.refusals {
 			s.Refusals = append(s.Refusals, Refusal{n.Name, r})
 		}

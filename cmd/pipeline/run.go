@@ -43,7 +43,8 @@ With --json the last thing on stdout is one document: {"run": id, "state":
 "done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds", "stages":
 [{"name", "kind", "state", "parts", "ran", "cached", "seconds", "outputs": {port:
 {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
-[{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}]}.`,
+[{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}],
+"notices": [{"stage", "parts", "text"}]}.`,
 		Example: `  pipeline run pipelines/v16.yaml --profile sample
   pipeline run pipelines/v16.yaml --profile sample audit
   pipeline run pipelines/v16.yaml --jobs 4 --keep-going`,
@@ -250,8 +251,16 @@ func printResults(w io.Writer, s *dag.Summary, placed []placement) {
 	}
 }
 
-// tellStory prints all there is to know about why a run did not end well.
+// tellStory prints what stages had to say, and all there is to know about why a run did not
+// end well.
 func tellStory(w io.Writer, s *dag.Summary, again string) {
+	for _, n := range s.Notices {
+		who := n.Stage
+		if n.Parts > 1 {
+			who += fmt.Sprintf(" (%d parts; this is the first)", n.Parts)
+		}
+		fmt.Fprintf(w, "\n%s %s: %s\n", paint(yellow, "notice"), who, n.Text)
+	}
 	for _, f := range s.Failures {
 		fmt.Fprintf(w, "\nstage %s, part %s failed: %s\n", f.Stage, f.Part, f.Error)
 		for _, src := range f.Sources {

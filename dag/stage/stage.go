@@ -125,6 +125,11 @@ type Part struct {
 	// Files lists, by input port, the indices of the files the part reads. A port
 	// that is absent means all of its files.
 	Files map[string][]int
+
+	// Whole says that this is the stage's only part, however many files it reads: its
+	// outputs keep their names. Those of other parts are numbered, since two parts may
+	// give one name.
+	Whole bool
 }
 
 // Stage is a configured stage kind.
@@ -175,6 +180,10 @@ type Task interface {
 	Metric(name string, step int64, x float64) // to the ledger: "train.loss"
 	Count(source, rule string, n int64)        // what a rule touched, to the ledger
 	Logf(format string, args ...any)           // a line in the part's log
+	Notice(text string)                        // to the user, in the summary of each run that uses the part
+	// Depends makes the part a hit only as long as a path outside its inputs (a file, the
+	// names in a directory, the absence of both) is what it is now.
+	Depends(path string) error
 	// Refuse lets the part end well and its outputs be published, but stops the run
 	// with exit code 3: a gate is broken. The reason says by how much.
 	Refuse(reason string)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 )
@@ -21,19 +22,22 @@ type Config struct {
 	Run  string            `json:"run" jsonschema_description:"what /bin/sh runs; {in.in}, {in.scripts} and {out.out} are directories, {file} the one file of a part, {part} its name"`
 	Each bool              `json:"each" jsonschema_description:"a part for each file of the port in, not one for all"`
 	Env  map[string]string `json:"env" jsonschema_description:"environment variables; there are no others but PATH, LANG, HOME and TMPDIR"`
+
+	Undeclared string   `json:"undeclared" jsonschema:"enum=ignore,enum=warn,enum=fail,enum=key" jsonschema_description:"files that the command reads and nothing declares, as strace sees them: ignore does not look; warn tells; fail fails; key makes the part again when one of them changes"`
+	Allow      []string `json:"allow" jsonschema_description:"absolute paths or patterns (*, ?, **) of files that undeclared passes over, with all below them"`
 }
 
 // Kind is command.
 var Kind = stage.Kind{
 	Name:    "command",
-	Version: 1,
+	Version: 2,
 	Doc:     "runs a shell command over files",
 	In: []stage.Port{
 		{Name: "in", Doc: "files for the command", Type: stage.Any, Many: true, Optional: true, Names: true},
 		{Name: "scripts", Doc: "programs that the command runs, so that they enter the key", Type: stage.Any, Many: true, Optional: true, Names: true},
 	},
 	Out:    []stage.Port{{Name: "out", Doc: "the files that the command leaves in {out.out}", Type: stage.Any}},
-	Config: Config{Env: map[string]string{}},
+	Config: Config{Env: map[string]string{}, Undeclared: undeclaredIgnore, Allow: []string{}},
 	New:    stage.Build(New),
 }
 
@@ -70,6 +74,7 @@ func New(c Config) (stage.Stage, error) {
 			errs = append(errs, fmt.Errorf("env.%s holds a zero byte", k))
 		}
 	}
+	errs = append(errs, checkUndeclared(&c))
 	return &Command{c}, errors.Join(errs...)
 }
 
@@ -94,7 +99,7 @@ func (c *Command) Split(in stage.Inputs) ([]stage.Part, error) {
 		}
 	}
 	if !c.c.Each {
-		return []stage.Part{{Name: "all"}}, nil
+		return []stage.Part{{Name: "all", Whole: true}}, nil
 	}
 	if len(in["in"]) == 0 {
 		return nil, errors.New("each: true makes a part for each file of the port in, but there are none")
@@ -129,6 +134,7 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
 		return err
 	}
+	var inputs []string
 	for _, port := range []struct {
 		name string
 		mode os.FileMode
@@ -137,6 +143,7 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 		if err != nil {
 			return err
 		}
+		inputs = append(inputs, from)
 		if err := place(from, filepath.Join(dir, port.name), port.mode); err != nil {
 			return fmt.Errorf("input %s: %w", port.name, err)
 		}
@@ -167,11 +174,41 @@ func (c *Command) Run(ctx context.Context, t stage.Task) error {
 		}
 		return s
 	})
-	err = run(ctx, script, dir, c.environment(dir), t.Logf)
-	if err == nil {
-		err = os.RemoveAll(dir)
+	tr, err := c.tracer(t, dir, out, inputs)
+	if err != nil {
+		return err
 	}
-	return err
+	began := time.Now()
+	if err = run(ctx, script, dir, c.environment(dir), tr, t.Logf); err != nil {
+		return err
+	}
+	if tr != nil {
+		if err := c.judge(t, tr.trace, began); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// tracer is what looks at the files that the command opens; nil if nothing shall. Without
+// strace a command that would only be warned of runs all the same.
+func (c *Command) tracer(t stage.Task, dir, out string, inputs []string) (*tracer, error) {
+	if c.c.Undeclared == undeclaredIgnore {
+		return nil, nil
+	}
+	b, err := newBoundary([]string{dir, out}, inputs, c.c.Allow)
+	if err != nil {
+		return nil, err
+	}
+	tr, err := newTracer(dir, b.outside)
+	switch {
+	case err == nil:
+		return tr, nil
+	case c.c.Undeclared == undeclaredWarn:
+		t.Notice("undeclared inputs are not looked for: " + err.Error())
+		return nil, nil
+	}
+	return nil, fmt.Errorf("undeclared: %s needs to see which files the command opens: %w", c.c.Undeclared, err)
 }
 
 // environment is what config lists over the little that programs cannot do without.

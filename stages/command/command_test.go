@@ -201,7 +201,7 @@ func TestCancelEndsTheGroup(t *testing.T) {
 	go func() {
 		// The command and its child both refuse to be asked.
 		done <- run(ctx, `trap '' TERM; sh -c 'trap "" TERM; echo $$ > child; while :; do sleep 1; done' & while :; do sleep 1; done`, dir,
-			[]string{"PATH=/usr/bin:/bin"}, func(string, ...any) {})
+			[]string{"PATH=/usr/bin:/bin"}, nil, func(string, ...any) {})
 	}()
 	child := pidIn(t, filepath.Join(dir, "child"))
 	cancel()
@@ -214,7 +214,7 @@ func TestCancelEndsTheGroup(t *testing.T) {
 func TestWhatIsLeftBehindEnds(t *testing.T) {
 	needProc(t)
 	dir := t.TempDir()
-	if err := run(t.Context(), `sleep 1000 & echo $! > child`, dir, []string{"PATH=/usr/bin:/bin"}, func(string, ...any) {}); err != nil {
+	if err := run(t.Context(), `sleep 1000 & echo $! > child`, dir, []string{"PATH=/usr/bin:/bin"}, nil, func(string, ...any) {}); err != nil {
 		t.Fatal(err)
 	}
 	gone(t, pidIn(t, filepath.Join(dir, "child")))
@@ -224,7 +224,7 @@ func TestWhatIsLeftBehindEnds(t *testing.T) {
 func TestCommandDiesWithItsParent(t *testing.T) {
 	needProc(t)
 	if dir := os.Getenv("COMMAND_TEST_PARENT"); dir != "" {
-		run(context.Background(), `echo $$ > child; exec sleep 1000`, dir, []string{"PATH=/usr/bin:/bin"}, func(string, ...any) {})
+		run(context.Background(), `echo $$ > child; exec sleep 1000`, dir, []string{"PATH=/usr/bin:/bin"}, nil, func(string, ...any) {})
 		return
 	}
 	dir := t.TempDir()

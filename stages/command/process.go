@@ -26,13 +26,18 @@ const (
 // of its own: when ctx ends the whole group is asked to end, then killed; when the
 // command is over, what it left behind is killed too. On Linux the command also dies
 // with this process.
-func run(ctx context.Context, script, dir string, env []string, logf func(string, ...any)) error {
+// A tracer, if there is one, follows all of it.
+func run(ctx context.Context, script, dir string, env []string, tr *tracer, logf func(string, ...any)) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-e", "-c", script)
+	argv := []string{"/bin/sh", "-e", "-c", script}
+	if tr != nil {
+		argv = tr.command(argv)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.SysProcAttr = attributes()
@@ -43,6 +48,9 @@ func run(ctx context.Context, script, dir string, env []string, logf func(string
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		w.Close()
+		if tr != nil {
+			err = errors.Join(err, tr.finish())
+		}
 		return fmt.Errorf("command: %w", err)
 	}
 	w.Close()
@@ -74,6 +82,9 @@ func run(ctx context.Context, script, dir string, env []string, logf func(string
 	// What fled the group may hold the pipe open still.
 	r.SetReadDeadline(time.Now().Add(patience))
 	last := <-said
+	if tr != nil {
+		err = errors.Join(err, tr.finish())
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -47,6 +47,8 @@ type Result struct {
 	Metrics map[string][]float64
 	Log     []string
 	Refused []string
+	Notices []string
+	Depends []task.Dependence
 }
 
 // Docs reads the documents of an output port.
@@ -342,6 +344,16 @@ func (l *listener) Log(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.r.Log = append(l.r.Log, line)
+}
+func (l *listener) Notice(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.r.Notices = append(l.r.Notices, text)
+}
+func (l *listener) Dependence(d task.Dependence) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.r.Depends = append(l.r.Depends, d)
 }
 func (l *listener) Refuse(reason string) {
 	l.mu.Lock()
