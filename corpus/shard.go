@@ -125,16 +125,23 @@ func (r *Reader) readLine() ([]byte, error) {
 // Close frees the decoder.
 func (r *Reader) Close() { r.z.Close() }
 
-// Cutter says where a stream of documents is cut into shards. The cut after a
-// document depends on that document and on how much stands before it in its shard,
-// so that inserting, changing or removing a document moves the borders near it only:
-// after a quarter of the target, a document ends its shard with a probability (drawn
-// from the hash of its id and text) in proportion to its size; four times the target
-// always ends one.
+// Cutter says where a stream of documents is cut into shards. Whether a shard ends after
+// a document is drawn from the hash of that document's id and text alone, with a
+// probability in proportion to its size; what stands before it has no say. So inserting
+// a document, or changing one, makes a new shard of the one around it, or two; removing
+// one makes one of two at most; all others stay.
+//
+// The price is sizes that scatter: one shard in ten is smaller than an eighth of the
+// target, one in three thousand would be larger than eight times the target and is cut
+// there, whatever the document. (A least size, too, would depend on where the shard began:
+// one edit could then move several borders, one after the other.)
 type Cutter struct {
 	target int64
 	size   int64
 }
+
+// longest is how many times its target a shard may grow.
+const longest = 8
 
 // NewCutter cuts shards of about target bytes of text.
 func NewCutter(target int64) *Cutter { return &Cutter{target: max(target, 1)} }
@@ -143,16 +150,12 @@ func NewCutter(target int64) *Cutter { return &Cutter{target: max(target, 1)} }
 func (c *Cutter) After(d *Document) bool {
 	n := int64(len(d.Text))
 	c.size += n
-	cut := c.size >= 4*c.target
-	if !cut && c.size >= c.target/4 {
-		h := fnv.New64a()
-		io.WriteString(h, d.ID)
-		h.Write([]byte{0})
-		io.WriteString(h, d.Text)
-		// The mean of the bytes past the minimum is the rest of the target.
-		p := float64(n) / (0.75 * float64(c.target))
-		cut = p >= 1 || mix(h.Sum64()) < uint64(p*math.MaxUint64)
-	}
+	h := fnv.New64a()
+	io.WriteString(h, d.ID)
+	h.Write([]byte{0})
+	io.WriteString(h, d.Text)
+	p := float64(n) / float64(c.target)
+	cut := p >= 1 || mix(h.Sum64()) < uint64(p*math.MaxUint64) || c.size >= longest*c.target
 	if cut {
 		c.size = 0
 	}

@@ -36,7 +36,7 @@ type Config struct {
 // Kind is planalto-parse.
 var Kind = stage.Kind{
 	Name:    "planalto-parse",
-	Version: 1,
+	Version: 2,
 	Doc:     "reads laws as planalto.gov.br serves them, without revoked text, as documents",
 	In: []stage.Port{
 		{Name: "pages", Doc: "pages, or archives of pages; each file is a part", Type: stage.Source, Many: true, Names: true},

@@ -49,7 +49,7 @@ type Fields struct {
 // Kind is text-parse.
 var Kind = stage.Kind{
 	Name:    "text-parse",
-	Version: 1,
+	Version: 2,
 	Doc:     "reads .txt, .jsonl, .html and .parquet files, plain or in .tar, .gz, .zst, as documents",
 	In:      []stage.Port{{Name: "files", Doc: "the files, each a part", Type: stage.Source, Many: true, Names: true}},
 	Out:     []stage.Port{{Name: "docs", Doc: "the documents", Type: stage.Documents}, docs.ReportPort},

@@ -34,7 +34,7 @@ type Config struct {
 // Kind is wiki-parse.
 var Kind = stage.Kind{
 	Name:    "wiki-parse",
-	Version: 1,
+	Version: 2,
 	Doc:     "Reads MediaWiki XML dumps (plain, .bz2, .gz, .zst) and writes a document of wikitext for each article.",
 	In:      []stage.Port{{Name: "dump", Type: stage.Source, Many: true, Doc: "MediaWiki XML dumps (pages-articles)"}},
 	Out:     []stage.Port{{Name: "docs", Type: stage.Documents, Doc: "articles as wikitext, in the order of the dump"}, docs.ReportPort},
