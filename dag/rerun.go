@@ -32,6 +32,7 @@ type RerunOptions struct {
 	Count   int      // parts of all stages together
 	Seed    uint64   // another one picks other parts
 	Repeat  int      // reruns of each part, each under other circumstances
+	Plan    bool     // only pick and estimate
 	Targets []string // stages whose parts; none: all
 
 	Jobs    int    // CPUs to keep busy
@@ -87,9 +88,9 @@ type Rerun struct {
 	Kind        string       `json:"kind"`
 	Part        string       `json:"part"`
 	Key         string       `json:"key"`
-	State       string       `json:"state"`
+	State       string       `json:"state,omitempty"` // empty in a dry run
 	Reruns      int          `json:"reruns"`
-	Seconds     float64      `json:"seconds"`
+	Seconds     float64      `json:"seconds"`               // of a dry run: what it took when it was made
 	Metrics     []string     `json:"metrics,omitempty"`     // names of those that differ
 	Differences []Difference `json:"differences,omitempty"` // of the first rerun that differs
 	Under       string       `json:"under,omitempty"`       // its circumstances
@@ -167,6 +168,14 @@ func MakeRerun(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.S
 	r.progress.Parts = len(sample)
 	r.estimate(sample)
 	res.Estimate = r.progress.Estimate
+	if o.Plan {
+		res.Reruns = 0
+		for _, p := range sample {
+			res.Parts = append(res.Parts, Rerun{Stage: p.node.Name, Kind: p.node.Kind.Name, Part: p.name, Key: p.key, Seconds: p.hit.Seconds})
+		}
+		announce(res)
+		return res, nil
+	}
 	announce(res)
 
 	res.Parts = make([]Rerun, len(sample))
@@ -267,6 +276,9 @@ func (r *rerunner) cost(p *part) float64 {
 // needs is what a part takes when it is done as a run does it.
 func (r *rerunner) needs(n *node) (cpus int, memory int64) { return needs(n, r.o.Jobs, r.o.Memory) }
 
+// anotherTime is how long after it was made a part is done again at the earliest.
+const anotherTime = 1100 * time.Millisecond
+
 // part does one part again and again, and when it comes out otherwise finds out where
 // and why.
 func (r *rerunner) part(ctx context.Context, index int, p *part) (*Rerun, error) {
@@ -278,6 +290,12 @@ func (r *rerunner) part(ctx context.Context, index int, p *part) (*Rerun, error)
 	}
 	lab := &lab{rerunner: r, p: p, index: index, was: was}
 	defer lab.clear()
+	// A part that was made this very second would write the same second again.
+	select {
+	case <-time.After(time.Until(was.to.Add(anotherTime))):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	for i := range r.o.Repeat {
 		under := r.elsewhere(p, i)
 		is, err := lab.do(ctx, under)
