@@ -26,6 +26,7 @@ type runFlags struct {
 	keepGoing bool
 	locked    bool
 	json      bool
+	sharing
 }
 
 func runCommand(force chan struct{}) *cobra.Command {
@@ -37,17 +38,22 @@ func runCommand(force chan struct{}) *cobra.Command {
 that are known already are taken from the store; what runs is kept, so a run that
 stops for any reason goes on where it was when started again.
 
+With --remote, parts that the store does not know are asked for there, and fetched
+instead of run where somebody has pushed them; a remote that cannot be reached costs a
+notice. --push shares afterwards what the run made.
+
 Interrupt once (Ctrl-C) to stop at the next checkpoints, twice to stop at once.
 
 With --json the last thing on stdout is one document: {"run": id, "state":
 "done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds", "stages":
-[{"name", "kind", "state", "parts", "ran", "cached", "seconds", "outputs": {port:
-{"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
+[{"name", "kind", "state", "parts", "ran", "cached", "fetched" (of cached: from
+--remote), "seconds", "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
 [{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}],
 "notices": [{"stage", "parts", "text"}]}.`,
 		Example: `  pipeline run pipelines/v16.yaml --profile sample
   pipeline run pipelines/v16.yaml --profile sample audit
-  pipeline run pipelines/v16.yaml --jobs 4 --keep-going`,
+  pipeline run pipelines/v16.yaml --jobs 4 --keep-going
+  pipeline run pipelines/v16.yaml --remote file:///mnt/team/corpus --push`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.jobs < 1 {
@@ -62,6 +68,7 @@ With --json the last thing on stdout is one document: {"run": id, "state":
 	c.Flags().BoolVarP(&f.keepGoing, "keep-going", "k", false, "after a failure go on with what does not depend on it")
 	c.Flags().BoolVar(&f.locked, "locked", false, "hold sources, settings and outputs to FILE.lock (see `pipeline lock`)")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document on stdout, progress on stderr")
+	f.sharing.add(c)
 	return c
 }
 
@@ -87,6 +94,11 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		out = os.Stderr
 	}
 	scr := newScreen(out, store.Ledger(), f.jobs)
+	bucket, err := f.sharing.open(ctx, store, besides(scr, "moving").progress)
+	if err != nil {
+		scr.close()
+		return err
+	}
 	sources, err := resolveSources(ctx, p, args[1:], store, false, scr.source)
 	if err != nil {
 		scr.close()
@@ -98,8 +110,13 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		return fmt.Errorf("find this program's own file, to start workers: %w", err)
 	}
 	pool := local.New([]string{self, "worker"}, nil)
-	s, err := dag.Run(ctx, p, store, sources, dag.Options{Jobs: f.jobs, Memory: memoryTotal(), KeepGoing: f.keepGoing, Targets: args[1:],
-		Args: os.Args, Executor: pool, Observer: scr, Force: force, Locked: locked})
+	o := dag.Options{Jobs: f.jobs, Memory: memoryTotal(), KeepGoing: f.keepGoing, Targets: args[1:],
+		Args: os.Args, Executor: pool, Observer: scr, Force: force, Locked: locked}
+	if bucket != nil {
+		defer bucket.Close()
+		o.Remote = bucket
+	}
+	s, err := dag.Run(ctx, p, store, sources, o)
 	scr.close()
 	if e := pool.Close(); err == nil {
 		err = e
@@ -118,6 +135,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 			printResults(out, s, placed)
 		}
 	}
+	perr = errors.Join(perr, f.share(ctx, bucket, store, s, out))
 	var stopped *dag.Stopped
 	tellStory(os.Stderr, s, rerun(args[0], f)) // what continue-on-error let pass as well
 	if errors.As(err, &stopped) {
@@ -191,7 +209,7 @@ func shortPath(path string) string {
 
 func printSummary(w io.Writer, s *dag.Summary) {
 	t := newTable("stage", "kind", "state", "parts", "ran", "cached", "time", "output").right(3, 4, 5, 6)
-	ran := 0
+	ran, fetched := 0, 0
 	for _, st := range s.Stages {
 		var outs []string
 		for port, o := range st.Outputs {
@@ -203,11 +221,16 @@ func printSummary(w io.Writer, s *dag.Summary) {
 			took = duration(st.Seconds)
 		}
 		ran += st.Ran
+		fetched += st.Fetched
 		t.row(st.Name, st.Kind, stateWord(st.State), fmt.Sprint(st.Parts), fmt.Sprint(st.Ran), fmt.Sprint(st.Cached), took, strings.Join(outs, ", "))
 	}
 	fmt.Fprintln(w)
 	t.print(w)
-	fmt.Fprintf(w, "\nrun %d %s in %s, %s ran\n", s.Run, stateWord(s.State), duration(s.Seconds), parts(ran))
+	from := ""
+	if fetched > 0 {
+		from = fmt.Sprintf(", %d came from the remote", fetched)
+	}
+	fmt.Fprintf(w, "\nrun %d %s in %s, %s ran%s\n", s.Run, stateWord(s.State), duration(s.Seconds), parts(ran), from)
 }
 
 func stateWord(s string) string {
