@@ -6,7 +6,7 @@ PIPELINE ?= pipelines/v16.yaml
 PROFILE ?= sample
 export CGO_ENABLED = 1
 
-.PHONY: build run test check vet race schema golden clean
+.PHONY: build run test check vet race schema golden s3-server clean
 
 build:
 	$(GO) build -o bin/pipeline ./cmd/pipeline
@@ -33,6 +33,13 @@ schema: build
 # Record the golden digests of stage kinds whose version was raised.
 golden:
 	$(GO) test $$(grep -rl --include='*_test.go' stagetest.Golden stages | xargs -n1 dirname | sort -u | sed 's|^|./|') -run TestGolden -update
+
+# A real S3 server over a directory, for the tests of push and pull; without it they are skipped.
+s3-server: bin/versitygw
+
+bin/versitygw: remote/testdata/s3server/go.mod
+	mkdir -p bin
+	cd remote/testdata/s3server && $(GO) build -o ../../../bin/versitygw github.com/versity/versitygw/cmd/versitygw
 
 clean:
 	rm -rf bin
