@@ -35,7 +35,7 @@ type CPU[T Float] struct {
 // NewCPU returns a CPU of so many threads, at least one.
 func NewCPU[T Float](threads int) *CPU[T] {
 	threads = max(threads, 1)
-	return &CPU[T]{threads: threads, path: plain[T](), local: make([][]T, threads)}
+	return &CPU[T]{threads: threads, path: fastest[T](), local: make([][]T, threads)}
 }
 
 // each calls f(thread, i) for i in [0, n), from at most c.threads goroutines that take

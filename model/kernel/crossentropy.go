@@ -17,10 +17,7 @@ func (c *CPU[T]) CrossEntropy(loss, logits []T, targets []uint32) {
 		x := row[targets[t]]
 		top, sum := c.softmax(row)
 		loss[t] = T(Log(float64(sum))) + top - x
-		inv := 1 / sum
-		for i := range row {
-			row[i] *= inv
-		}
+		c.path.scale(row, 1/sum)
 		row[targets[t]]--
 	})
 }
@@ -30,15 +27,8 @@ const Ignore = math.MaxUint32
 
 // softmax turns a row into e^(x-max) and returns max and the sum.
 func (c *CPU[T]) softmax(row []T) (top, sum T) {
-	top = row[0]
-	for _, x := range row {
-		if !(x <= top) { // a NaN comes through
-			top = x
-		}
-	}
-	for i, x := range row {
-		row[i] = x - top
-	}
+	top = c.path.top(row)
+	c.path.subtract(row, row, top)
 	c.path.exp(row)
 	return top, c.path.sum(row)
 }

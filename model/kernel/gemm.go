@@ -186,6 +186,21 @@ func tile4x2[T Float](k int, a, b, c []T, ldc int) {
 	c3[0], c3[1] = s30, s31
 }
 
+// tile4x2Fused is tile4x2 for float32, fused as FMA instructions are.
+func tile4x2Fused(k int, a, b, c []float32, ldc int) {
+	for i := range 4 {
+		rows := a[i/2*2*k+i%2 : (i/2+1)*2*k]
+		row := c[i*ldc : i*ldc+2]
+		s0, s1 := row[0], row[1]
+		for p := range k {
+			x, y := rows[2*p], (*[2]float32)(b[2*p:])
+			s0 = fma32(x, y[0], s0)
+			s1 = fma32(x, y[1], s1)
+		}
+		row[0], row[1] = s0, s1
+	}
+}
+
 // pairs views n pairs of elements.
 func pairs[T Float](x []T, n int) [][2]T {
 	return unsafe.Slice((*[2]T)(unsafe.Pointer(&x[:2*n][0])), n)

@@ -29,15 +29,18 @@ func (c *CPU[T]) LayerNorm(y, mean, rstd, x, g, b []T) {
 func (c *CPU[T]) normRow(y, x, g, b []T) (mean, rstd T) {
 	d := T(len(x))
 	m := c.path.sum(x) / d
-	y, g, b = y[:len(x)], g[:len(x)], b[:len(x)]
-	for i, v := range x {
-		y[i] = v - m
-	}
+	y = y[:len(x)]
+	c.path.subtract(y, x, m)
 	r := T(1 / math.Sqrt(float64(c.path.dot(y, y)/d)+LayerNormEps))
-	for i, v := range y {
-		y[i] = T(T(v*r)*g[i]) + b[i]
-	}
+	c.path.norm(y, g, b, r)
 	return m, r
+}
+
+func norm[T Float](y, g, b []T, rstd T) {
+	g, b = g[:len(y)], b[:len(y)]
+	for i, v := range y {
+		y[i] = T(T(v*rstd)*g[i]) + b[i]
+	}
 }
 
 // LayerNormBackward adds to dx what x gets of dy (or overwrites dx when add is not set)
@@ -51,21 +54,37 @@ func (c *CPU[T]) LayerNormBackward(dx, dg, db, dy, x, mean, rstd, g []T, add boo
 		for t := lo; t < hi; t++ {
 			xr, dr, o := x[t*d:(t+1)*d], dy[t*d:(t+1)*d], dx[t*d:(t+1)*d]
 			m, r := mean[t], rstd[t]
-			for i, v := range dr {
-				h := T((xr[i] - m) * r)
-				xh[i] = h
-				dh[i] = T(v * g[i])
-				sg[i] += T(v * h)
-				sb[i] += v
-			}
+			c.path.normBackward(xh, dh, sg, sb, dr, xr, g, m, r)
 			m1, m2 := c.path.sum(dh)/T(d), c.path.dot(dh, xh)/T(d)
-			for i := range o {
-				v := T((dh[i] - m1 - T(xh[i]*m2)) * r)
-				if add {
-					v += o[i]
-				}
-				o[i] = v
+			if add {
+				c.path.normInputAdd(o, dh, xh, m1, m2, r)
+			} else {
+				c.path.normInput(o, dh, xh, m1, m2, r)
 			}
 		}
 	})
+}
+
+// normBackward computes the normalised xh and what it gets, dh, and adds to the sums of
+// the gain and the bias.
+func normBackward[T Float](xh, dh, sg, sb, dy, x, g []T, mean, rstd T) {
+	for i, v := range dy {
+		h := T((x[i] - mean) * rstd)
+		xh[i] = h
+		dh[i] = T(v * g[i])
+		sg[i] += T(v * h)
+		sb[i] += v
+	}
+}
+
+func normInput[T Float](dx, dh, xh []T, m1, m2, rstd T) {
+	for i := range dx {
+		dx[i] = (dh[i] - m1 - T(xh[i]*m2)) * rstd
+	}
+}
+
+func normInputAdd[T Float](dx, dh, xh []T, m1, m2, rstd T) {
+	for i := range dx {
+		dx[i] += T((dh[i] - m1 - T(xh[i]*m2)) * rstd)
+	}
 }

@@ -11,16 +11,18 @@ type AdamW struct {
 
 // AdamW updates parameters p and moments m and v by the gradient scale·g.
 func (c *CPU[T]) AdamW(p, g, m, v []T, s AdamW, scale T) {
-	c.spans(len(p), span, func(lo, hi int) { c.path.adamW(p[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], s, scale) })
-}
-
-func adamW[T Float](p, g, m, v []T, s AdamW, scale T) {
 	b1, b2 := T(s.Beta1), T(s.Beta2)
 	o1, o2 := T(1-s.Beta1), T(1-s.Beta2)
 	// m̂/(√v̂+eps) = m/(√v+eps·√c2) · √c2/c1
 	c1, c2 := 1-Pow(s.Beta1, float64(s.Step)), 1-Pow(s.Beta2, float64(s.Step))
 	step, eps := T(s.Rate*math.Sqrt(c2)/c1), T(s.Eps*math.Sqrt(c2))
 	keep := T(1 - float64(s.Rate*s.Decay))
+	c.spans(len(p), span, func(lo, hi int) {
+		c.path.adamW(p[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], scale, b1, o1, b2, o2, keep, step, eps)
+	})
+}
+
+func adamW[T Float](p, g, m, v []T, scale, b1, o1, b2, o2, keep, step, eps T) {
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 	for i := range p {
 		x := T(g[i] * scale)

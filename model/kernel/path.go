@@ -3,8 +3,12 @@ package kernel
 import "math"
 
 // path is the table of inner loops of one instruction set. Its entries see one task:
-// threads, blocks and edges are the callers' business, and all paths share them.
+// threads, blocks and edges are the callers' business, and all paths share them. All
+// paths give the same bits. Loops element by element take slices as long as their first;
+// what they compute stands in the plain function of that name.
 type path[T Float] struct {
+	name string
+
 	// A product's tile is mr×nr. packA lays mr rows of k elements out as tile wants
 	// them, element (i, p) being a[i*row+p*col]; rows from m on are zeros. packB does
 	// so for nr columns, element (p, j) being b[p*row+j*col].
@@ -12,29 +16,64 @@ type path[T Float] struct {
 	packA  func(dst, a []T, row, col, m, k int)
 	packB  func(dst, b []T, row, col, n, k int)
 	// tile adds A·B to c: mr rows of nr elements, ldc apart, each element one chain
-	// over k in order.
+	// of fused multiply-adds over k in order.
 	tile func(k int, a, b, c []T, ldc int)
 
-	exp  func(x []T)         // x = e^x, in place
-	dot  func(x, y []T) T    // 16 lanes, folded by halves
-	sum  func(x []T) T       // 16 lanes, folded by halves
-	axpy func(y, x []T, a T) // y += a*x
+	dot func(x, y []T) T // 16 lanes, folded by halves
+	sum func(x []T) T    // 16 lanes, folded by halves
+	top func(x []T) T    // the largest, in 16 lanes
 
-	wkv         func(exp func([]T), s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T)
-	wkvBackward func(exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T)
-	adamW       func(p, g, m, v []T, s AdamW, scale T)
+	exp, sigmoid            func(x []T)
+	add, gate               func(y, a, b []T)
+	addGate                 func(y, a, r, v []T)
+	sigmoidGateBackward     func(dq, dy, dz, r, y []T)
+	squaredReLU             func(y, x []T)
+	squaredReLUBackward     func(dx, dy, x []T)
+	scale                   func(y []T, a T)
+	subtract                func(y, x []T, a T)
+	axpy                    func(y, x []T, a T)
+	mix                     func(y, h, prev, mu []T)
+	mixBackward             func(dh, sums, dy, next, h, prev, mu []T)
+	mixBackwardAdd          func(dh, sums, dy, next, h, prev, mu []T)
+	norm                    func(y, g, b []T, rstd T)
+	normBackward            func(xh, dh, sg, sb, dy, x, g []T, mean, rstd T)
+	normInput, normInputAdd func(dx, dh, xh []T, m1, m2, rstd T)
+	adamW                   func(p, g, m, v []T, scale, b1, o1, b2, o2, keep, step, eps T)
+
+	wkv         func(s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T)
+	wkvBackward func(s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T)
 }
 
 func plain[T Float]() *path[T] {
-	p := &path[T]{mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
-		dot: dot[T], sum: sum[T], axpy: axpy[T], wkv: wkvForward[T], wkvBackward: wkvBackward[T], adamW: adamW[T]}
-	switch q := any(p).(type) {
-	case *path[float32]:
-		q.exp = exp32
-	case *path[float64]:
-		q.exp = exp64
+	p := &path[T]{name: "go", mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
+		dot: dot[T], sum: sum[T], top: top[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
+		sigmoidGateBackward: sigmoidGateBackward[T], squaredReLU: squaredReLU[T], squaredReLUBackward: squaredReLUBackward[T],
+		scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],
+		norm: norm[T], normBackward: normBackward[T], normInput: normInput[T], normInputAdd: normInputAdd[T], adamW: adamW[T],
+		exp: exponential[T], wkv: wkvForward[T], wkvBackward: wkvBackward[T]}
+	if q, ok := any(p).(*path[float32]); ok {
+		q.tile = tile4x2Fused
 	}
 	return p
+}
+
+// exponential is e^x in place.
+func exponential[T Float](x []T) {
+	switch x := any(x).(type) {
+	case []float32:
+		exp32(x)
+	case []float64:
+		exp64(x)
+	}
+}
+
+// larger is what the vector instructions give: y also where either is not a number, and
+// where both are zeros.
+func larger[T Float](x, y T) T {
+	if x > y {
+		return x
+	}
+	return y
 }
 
 // lanes is the width of every sum along a row: what one AVX-512 register holds, so
@@ -84,6 +123,46 @@ func dot[T Float](x, y []T) T {
 		s[i-n] += T(x[i] * y[i])
 	}
 	return fold(&s)
+}
+
+// top is the largest of a row that has one at least. A NaN may be passed over: the sum
+// that follows has it.
+func top[T Float](x []T) T {
+	var s [lanes]T
+	for i := range s {
+		s[i] = x[0]
+	}
+	for ; len(x) >= lanes; x = x[lanes:] {
+		for i, a := range (*[lanes]T)(x) {
+			s[i] = larger(s[i], a)
+		}
+	}
+	for i, a := range x {
+		s[i] = larger(s[i], a)
+	}
+	return foldTop(&s)
+}
+
+func foldTop[T Float](s *[lanes]T) T {
+	for w := lanes / 2; w > 0; w /= 2 {
+		for i := range w {
+			s[i] = larger(s[i], s[i+w])
+		}
+	}
+	return s[0]
+}
+
+func scale[T Float](y []T, a T) {
+	for i := range y {
+		y[i] *= a
+	}
+}
+
+func subtract[T Float](y, x []T, a T) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] = x[i] - a
+	}
 }
 
 func axpy[T Float](y, x []T, a T) {

@@ -7,16 +7,16 @@ func (c *CPU[T]) TokenShift(y, h, mu, first []T, seq int) {
 	c.spans(len(h)/d, rowBlock, func(lo, hi int) {
 		zero := make([]T, d)
 		for t := lo; t < hi; t++ {
-			shiftRow(y[t*d:(t+1)*d], h[t*d:(t+1)*d], before(h, first, zero, t, seq), mu)
+			c.path.mix(y[t*d:(t+1)*d], h[t*d:(t+1)*d], before(h, first, zero, t, seq), mu)
 		}
 	})
 }
 
 // TokenShiftRow is TokenShift for one row: y = mu·h + (1-mu)·prev.
-func (c *CPU[T]) TokenShiftRow(y, h, prev, mu []T) { shiftRow(y, h, prev, mu) }
+func (c *CPU[T]) TokenShiftRow(y, h, prev, mu []T) { c.path.mix(y, h, prev, mu) }
 
-func shiftRow[T Float](y, h, prev, mu []T) {
-	y, h, prev = y[:len(mu)], h[:len(mu)], prev[:len(mu)]
+func mix[T Float](y, h, prev, mu []T) {
+	h, prev = h[:len(mu)], prev[:len(mu)]
 	for i, m := range mu {
 		y[i] = T(h[i]*m) + T(prev[i]*(1-m))
 	}
@@ -47,13 +47,10 @@ func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq i
 				next = dy[(t+1)*d : (t+2)*d]
 			}
 			prev := before(h, first, zero, t, seq)
-			for i, m := range mu {
-				sums[i] += T(dr[i] * (hr[i] - prev[i]))
-				v := T(m*dr[i]) + T((1-m)*next[i])
-				if add {
-					v += o[i]
-				}
-				o[i] = v
+			if add {
+				c.path.mixBackwardAdd(o, sums, dr, next, hr, prev, mu)
+			} else {
+				c.path.mixBackward(o, sums, dr, next, hr, prev, mu)
 			}
 		}
 	})
@@ -64,5 +61,19 @@ func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq i
 		for i, m := range mu {
 			dfirst[s*d+i] += T((1 - m) * dy[s*seq*d+i])
 		}
+	}
+}
+
+func mixBackward[T Float](dh, sums, dy, next, h, prev, mu []T) {
+	for i, m := range mu {
+		sums[i] += T(dy[i] * (h[i] - prev[i]))
+		dh[i] = T(m*dy[i]) + T((1-m)*next[i])
+	}
+}
+
+func mixBackwardAdd[T Float](dh, sums, dy, next, h, prev, mu []T) {
+	for i, m := range mu {
+		sums[i] += T(dy[i] * (h[i] - prev[i]))
+		dh[i] += T(m*dy[i]) + T((1-m)*next[i])
 	}
 }

@@ -48,6 +48,9 @@ func (s wkvSpan[T]) row(x []T, t int) []T { return x[t*s.stride+s.lo:][:s.n] }
 // cache.
 const wkvChannels = 64
 
+// blockLen is what a vector path needs beside: slots of 16 channels.
+const blockLen = 9 * lanes
+
 // Decay computes w = -e^decay.
 func (c *CPU[T]) Decay(w, decay []T) {
 	copy(w, decay)
@@ -80,23 +83,23 @@ func (c *CPU[T]) wkvTask(thread int, y, w, u, k, v []T, s WKVState[T], steps, lo
 	n := min(wkvChannels, ch-lo)
 	hi, at, row := lo+n, b*ch+lo, b*steps*ch
 	end := row + steps*ch
-	c.path.wkv(c.path.exp, wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end],
-		s.A[at:at+n], s.B[at:at+n], s.P[at:at+n], c.scratch(thread, 2*n))
+	c.path.wkv(wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end],
+		s.A[at:at+n], s.B[at:at+n], s.P[at:at+n], c.scratch(thread, 2*n+blockLen))
 }
 
 // wkvForward computes y of one sequence's span and leaves its state in a, b, p. tmp
 // holds 2n elements.
-func wkvForward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T) {
+func wkvForward[T Float](s wkvSpan[T], w, u, k, v, y []T, a, b, p []T, tmp []T) {
 	n := s.n
 	tmp = tmp[:2*n]
 	e, f := tmp[:n], tmp[n:]
 	for t := range s.steps {
 		kr, vr, yr := s.row(k, t), s.row(v, t), s.row(y, t)
 		for i, kt := range kr {
-			e[i] = -max(p[i]-(u[i]+kt), u[i]+kt-p[i])
-			f[i] = -max(p[i]+w[i]-kt, kt-(p[i]+w[i]))
+			e[i] = -larger(p[i]-(u[i]+kt), u[i]+kt-p[i])
+			f[i] = -larger(p[i]+w[i]-kt, kt-(p[i]+w[i]))
 		}
-		exp(tmp)
+		exponential(tmp)
 		for i, kt := range kr {
 			e1, e2 := split(p[i] >= u[i]+kt, e[i])
 			yr[i] = (T(e1*a[i]) + T(e2*vr[i])) / (T(e1*b[i]) + e2)
@@ -104,7 +107,7 @@ func wkvForward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y []T, a, b, p
 			e1, e2 = split(pw >= kt, f[i])
 			a[i] = T(e1*a[i]) + T(e2*vr[i])
 			b[i] = T(e1*b[i]) + e2
-			p[i] = max(pw, kt)
+			p[i] = larger(pw, kt)
 		}
 	}
 }
@@ -138,7 +141,7 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 		n := min(wkvChannels, ch-lo)
 		hi, at, row := lo+n, b*ch+lo, b*steps*ch
 		end := row + steps*ch
-		tmp := c.scratch(thread, (2*steps+8)*n)
+		tmp := c.scratch(thread, (2*steps+8)*n+blockLen)
 		a, bb, p := tmp[:n], tmp[n:2*n], tmp[2*n:3*n]
 		if start.A == nil {
 			WKVState[T]{a, bb, p}.Reset()
@@ -147,7 +150,7 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 			copy(bb, start.B[at:])
 			copy(p, start.P[at:])
 		}
-		c.path.wkvBackward(c.path.exp, wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi],
+		c.path.wkvBackward(wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi],
 			k[row:end], v[row:end], y[row:end], gy[row:end], a, bb, p, g.A[at:at+n], g.B[at:at+n], g.P[at:at+n],
 			sums[2*b*ch+lo:][:n], sums[(2*b+1)*ch+lo:][:n], gk[row:end], gv[row:end], tmp[3*n:])
 	})
@@ -168,7 +171,7 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 // derivatives da, db of A and B by w, and keeps for each step c = gy/denominator and
 // s = -q; back, it carries al, be, rho, the gradient of A and B. gw and gu are added to.
 // tmp holds (2·steps+5)·n elements.
-func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T) {
+func wkvBackward[T Float](s wkvSpan[T], w, u, k, v, y, gy []T, a, b, p []T, al, be, rho []T, gw, gu, gk, gv []T, tmp []T) {
 	n := s.n
 	da, db, e3 := tmp[:n], tmp[n:2*n], tmp[2*n:5*n]
 	e, f, h := e3[:n], e3[n:2*n], e3[2*n:]
@@ -179,37 +182,27 @@ func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a,
 		kr, vr, yr, gr := s.row(k, t), s.row(v, t), s.row(y, t), s.row(gy, t)
 		cr, sr := ct[t*n:][:n], st[t*n:][:n]
 		for i, kt := range kr {
-			e[i] = -max(p[i]-(u[i]+kt), u[i]+kt-p[i])
-			f[i] = -max(p[i]+w[i]-kt, kt-(p[i]+w[i]))
+			e[i] = -larger(p[i]-(u[i]+kt), u[i]+kt-p[i])
+			f[i] = -larger(p[i]+w[i]-kt, kt-(p[i]+w[i]))
 		}
-		exp(e3[:2*n])
+		exponential(e3[:2*n])
 		for i, kt := range kr {
 			uk := u[i] + kt
 			e1, e2 := split(p[i] >= uk, e[i])
 			ci := gr[i] / (T(e1*b[i]) + e2)
 			gw[i] += T(T(ci*e1) * (da[i] - T(db[i]*yr[i])))
 			gu[i] += T(T(ci*e2) * (vr[i] - yr[i]))
-			cr[i], sr[i] = ci, -max(p[i], uk)
+			cr[i], sr[i] = ci, -larger(p[i], uk)
 			pw := p[i] + w[i]
 			e1, e2 = split(pw >= kt, f[i])
 			da[i] = e1 * (a[i] + da[i])
 			db[i] = e1 * (b[i] + db[i])
 			a[i] = T(e1*a[i]) + T(e2*vr[i])
 			b[i] = T(e1*b[i]) + e2
-			p[i] = max(pw, kt)
+			p[i] = larger(pw, kt)
 		}
 	}
-	for i := range h {
-		h[i] = p[i] + rho[i]
-	}
-	exp(h)
-	for i := range h {
-		if al[i] == 0 && be[i] == 0 { // nothing follows; its exponent must not decide q below
-			rho[i] = EmptyP
-			continue
-		}
-		gw[i] += T((T(al[i]*da[i]) + T(be[i]*db[i])) * h[i])
-	}
+	following(da, db, p, al, be, rho, gw, h)
 	for t := s.steps - 1; t >= 0; t-- {
 		kr, vr, yr := s.row(k, t), s.row(v, t), s.row(y, t)
 		gkr, gvr := s.row(gk, t), s.row(gv, t)
@@ -218,9 +211,9 @@ func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a,
 			e[i] = sr[i] + u[i] + kt
 			f[i] = kt + rho[i]
 			wr := w[i] + rho[i]
-			h[i] = -max(wr-sr[i], sr[i]-wr)
+			h[i] = -larger(wr-sr[i], sr[i]-wr)
 		}
-		exp(e3)
+		exponential(e3)
 		for i := range kr {
 			ci, e2 := T(cr[i]*e[i]), f[i]
 			gkr[i] = T(ci*(vr[i]-yr[i])) + T(e2*(T(al[i]*vr[i])+be[i]))
@@ -230,7 +223,23 @@ func wkvBackward[T Float](exp func([]T), s wkvSpan[T], w, u, k, v, y, gy []T, a,
 			e3 = T(e3 * cr[i])
 			al[i] = T(e1*al[i]) + e3
 			be[i] = T(e1*be[i]) - T(e3*yr[i])
-			rho[i] = max(wr, sr[i])
+			rho[i] = larger(wr, sr[i])
 		}
+	}
+}
+
+// following adds to gw what the final state's gradient gives it. tmp holds as many
+// elements as there are channels.
+func following[T Float](da, db, p, al, be, rho, gw, tmp []T) {
+	for i := range tmp {
+		tmp[i] = p[i] + rho[i]
+	}
+	exponential(tmp)
+	for i := range tmp {
+		if al[i] == 0 && be[i] == 0 { // nothing follows; its exponent must not decide q in the way back
+			rho[i] = EmptyP
+			continue
+		}
+		gw[i] += T((T(al[i]*da[i]) + T(be[i]*db[i])) * tmp[i])
 	}
 }

@@ -39,7 +39,7 @@ type Baselines struct {
 // Kind is eval.
 var Kind = stage.Kind{
 	Name:    "eval",
-	Version: 1,
+	Version: 2,
 	Doc:     "measures a model on validation documents beside baselines on the same text, with samples and the training curve",
 	In: []stage.Port{
 		{Name: "model", Doc: "the model", Type: stage.Model, Names: true},

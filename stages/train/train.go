@@ -52,7 +52,7 @@ type Config struct {
 // Kind is train.
 var Kind = stage.Kind{
 	Name:    "train",
-	Version: 1,
+	Version: 2,
 	Doc:     "trains an RWKV-4 on token files",
 	In: []stage.Port{
 		{Name: "tokens", Doc: "what tokenize wrote", Type: stage.Tokens, Names: true},

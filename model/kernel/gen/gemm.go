@@ -1,0 +1,137 @@
+package main
+
+import "fmt"
+
+// tile writes the inner loop of a product: mr rows of nv registers of C, each element a
+// chain of fused multiply-adds over k that goes on from what C holds. a holds mr
+// elements for each k, b nv registers.
+func tile(a *asm, s isa, mr, nv int) {
+	width := 4 * s.lanes
+	a.begin("tile"+s.name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart.", mr, nv*s.lanes),
+		"k int, a, b, c *float32, ldc int", 5)
+	a.op("MOVQ k+0(FP), CX")
+	a.op("MOVQ a+8(FP), SI")
+	a.op("MOVQ b+16(FP), DX")
+	a.op("MOVQ c+24(FP), DI")
+	a.op("MOVQ ldc+32(FP), R8")
+	rows := func(f func(i, v int)) {
+		a.op("MOVQ DI, R9")
+		for i := range mr {
+			for v := range nv {
+				f(i, v)
+			}
+			if i < mr-1 {
+				a.op("ADDQ R8, R9")
+			}
+		}
+	}
+	rows(func(i, v int) { a.op("VMOVUPS %d(R9), %s%d", width*v, s.reg, i*nv+v) })
+	nb := mr * nv // first register of B
+	nx := nb + nv // first of the broadcast elements of A
+	spare := min(s.regs-nx, 4)
+	step := func(u int) {
+		for v := range nv {
+			a.op("VMOVUPS %d(DX), %s%d", (u*nv+v)*width, s.reg, nb+v)
+		}
+		for i := range mr {
+			x := nx + i%spare
+			a.op("VBROADCASTSS %d(SI), %s%d", 4*(u*mr+i), s.reg, x)
+			for v := range nv {
+				a.op("VFMADD231PS %s%d, %s%d, %s%d", s.reg, nb+v, s.reg, x, s.reg, i*nv+v)
+			}
+		}
+	}
+	const unroll = 4
+	a.op("MOVQ CX, BX")
+	a.op("SHRQ $2, BX")
+	a.op("JZ rest")
+	a.op("PCALIGN $32")
+	a.label("loop")
+	for u := range unroll {
+		step(u)
+	}
+	a.op("ADDQ $%d, SI", unroll*4*mr)
+	a.op("ADDQ $%d, DX", unroll*nv*width)
+	a.op("DECQ BX")
+	a.op("JNZ loop")
+	a.label("rest")
+	a.op("ANDQ $3, CX")
+	a.op("JZ done")
+	a.label("one")
+	step(0)
+	a.op("ADDQ $%d, SI", 4*mr)
+	a.op("ADDQ $%d, DX", nv*width)
+	a.op("DECQ CX")
+	a.op("JNZ one")
+	a.label("done")
+	rows(func(i, v int) { a.op("VMOVUPS %s%d, %d(R9)", s.reg, i*nv+v, width*v) })
+	a.op("VZEROUPPER")
+	a.op("RET\n")
+}
+
+// transpose writes what packs rows for a tile: 8 rows of src, stride bytes apart, become
+// for each of 8·blocks columns 8 elements in dst, step bytes apart. Where step is less than 8
+// elements each column overwrites what the one before wrote too much.
+func transpose(a *asm) {
+	a.begin("transpose8", "lays 8 rows out as 8·blocks columns.", "blocks int, dst *float32, step int, src *float32, stride int", 5)
+	a.op("MOVQ blocks+0(FP), CX")
+	a.op("MOVQ dst+8(FP), DI")
+	a.op("MOVQ step+16(FP), R8")
+	a.op("MOVQ src+24(FP), SI")
+	a.op("MOVQ stride+32(FP), R9")
+	a.op("LEAQ (R9)(R9*2), R10") // 3·stride
+	a.op("LEAQ (SI)(R9*4), DX")  // row 4
+	a.label("loop")
+	at := []string{"(SI)", "(SI)(R9*1)", "(SI)(R9*2)", "(SI)(R10*1)", "(DX)", "(DX)(R9*1)", "(DX)(R9*2)", "(DX)(R10*1)"}
+	for i, m := range at {
+		a.op("VMOVUPS %s, Y%d", m, i)
+	}
+	for i := 0; i < 8; i += 2 { // pairs of rows, alternating elements
+		a.op("VUNPCKLPS Y%d, Y%d, Y%d", i+1, i, 8+i)
+		a.op("VUNPCKHPS Y%d, Y%d, Y%d", i+1, i, 9+i)
+	}
+	for i := 0; i < 8; i += 4 { // fours
+		a.op("VUNPCKLPD Y%d, Y%d, Y%d", 10+i, 8+i, i)
+		a.op("VUNPCKHPD Y%d, Y%d, Y%d", 10+i, 8+i, i+1)
+		a.op("VUNPCKLPD Y%d, Y%d, Y%d", 11+i, 9+i, i+2)
+		a.op("VUNPCKHPD Y%d, Y%d, Y%d", 11+i, 9+i, i+3)
+	}
+	for i := range 4 { // the low halves are columns 0 to 3, the high ones 4 to 7
+		a.op("VPERM2F128 $0x20, Y%d, Y%d, Y%d", 4+i, i, 8+i)
+		a.op("VPERM2F128 $0x31, Y%d, Y%d, Y%d", 4+i, i, 12+i)
+	}
+	for i := range 8 {
+		a.op("VMOVUPS Y%d, (DI)", 8+i)
+		a.op("ADDQ R8, DI")
+	}
+	a.op("ADDQ $32, SI")
+	a.op("ADDQ $32, DX")
+	a.op("DECQ CX")
+	a.op("JNZ loop")
+	a.op("VZEROUPPER")
+	a.op("RET\n")
+}
+
+// gather writes what packs columns: for each of k rows of src, stride bytes apart, width
+// elements are copied to dst.
+func gather(a *asm, s isa, regs int) {
+	width := 4 * s.lanes * regs
+	a.begin("copyRows"+s.name, fmt.Sprintf("copies %d elements of each of k rows, stride bytes apart.", regs*s.lanes), "k int, dst, src *float32, stride int", 4)
+	a.op("MOVQ k+0(FP), CX")
+	a.op("MOVQ dst+8(FP), DI")
+	a.op("MOVQ src+16(FP), SI")
+	a.op("MOVQ stride+24(FP), R8")
+	a.label("loop")
+	for v := range regs {
+		a.op("VMOVUPS %d(SI), %s%d", 4*s.lanes*v, s.reg, v)
+	}
+	for v := range regs {
+		a.op("VMOVUPS %s%d, %d(DI)", s.reg, v, 4*s.lanes*v)
+	}
+	a.op("ADDQ R8, SI")
+	a.op("ADDQ $%d, DI", width)
+	a.op("DECQ CX")
+	a.op("JNZ loop")
+	a.op("VZEROUPPER")
+	a.op("RET\n")
+}

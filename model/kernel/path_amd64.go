@@ -1,0 +1,171 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run ./gen
+
+// vectorPaths lists the paths of this processor, the fastest first.
+func vectorPaths() (all []*path[float32]) {
+	x := &cpu.X86
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
+		all = append(all, &path[float32]{name: "avx512", mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
+			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
+			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
+			norm: normAVX512, normBackward: normBackwardAVX512, normInput: normInputAVX512, normInputAdd: normInputAddAVX512, adamW: adamWAVX512,
+			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
+	}
+	if x.HasAVX2 && x.HasFMA {
+		all = append(all, &path[float32]{name: "avx2", mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
+			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
+			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
+			norm: normAVX2, normBackward: normBackwardAVX2, normInput: normInputAVX2, normInputAdd: normInputAddAVX2, adamW: adamWAVX2,
+			wkv: group256.wkv, wkvBackward: group256.wkvBackward})
+	}
+	return all
+}
+
+func tile512(k int, a, b, c []float32, ldc int) {
+	tileAVX512(k, &a[0], &b[0], &c[0], 4*ldc)
+}
+
+func tile256(k int, a, b, c []float32, ldc int) {
+	tileAVX2(k, &a[0], &b[0], &c[0], 4*ldc)
+}
+
+func packA8(dst, a []float32, row, col, m, k int) { pack(dst, a, row, col, m, k, 8) }
+func packA6(dst, a []float32, row, col, m, k int) { pack(dst, a, row, col, m, k, 6) }
+
+func packB32(dst, b []float32, row, col, n, k int) {
+	if n == 32 && col == 1 && len(b) >= (k-1)*row+32 {
+		copyRowsAVX512(k, &dst[0], &b[0], 4*row)
+		return
+	}
+	pack(dst, b, col, row, n, k, 32)
+}
+
+func packB16(dst, b []float32, row, col, n, k int) {
+	if n == 16 && col == 1 && len(b) >= (k-1)*row+16 {
+		copyRowsAVX2(k, &dst[0], &b[0], 4*row)
+		return
+	}
+	pack(dst, b, col, row, n, k, 16)
+}
+
+// pack lays m lines of k elements out as k columns of width, line i's element p being
+// src[i*row+p*col], with zeros for the lines from m on. Where lines are contiguous it goes by
+// blocks of 8 lines and 8 elements; a block of fewer lines than 8 at the end of the
+// columns writes too much, which the next column puts right, and so the last columns go
+// one by one.
+func pack(dst, src []float32, row, col, m, k, width int) {
+	done := 0 // columns that are laid out
+	lines := (width + 7) &^ 7
+	if col == 1 && m == width && k >= 16 && len(src) >= (lines-1)*row+k {
+		blocks := k / 8
+		if lines > width {
+			blocks = (k - 1) / 8
+		}
+		for i := 0; i < width; i += 8 {
+			transpose8(blocks, &dst[i], 4*width, &src[i*row], 4*row)
+		}
+		done = 8 * blocks
+	}
+	if row == 1 && m == width && width == 8 { // the lines lie side by side
+		for p := range k {
+			*(*[8]float32)(dst[8*p:]) = *(*[8]float32)(src[p*col:])
+		}
+		return
+	}
+	if m < width {
+		for p := done; p < k; p++ {
+			clear(dst[p*width+m : (p+1)*width])
+		}
+	}
+	for i := range m {
+		s, d := src[i*row:], dst[i:]
+		for p := done; p < k; p++ {
+			d[p*width] = s[p*col]
+		}
+	}
+}
+
+func sum512(x []float32) float32 {
+	var s [lanes]float32
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		sumLanesAVX512(n, &s[0], &x[0])
+	}
+	for i, a := range x[n:] {
+		s[i] += a
+	}
+	return fold(&s)
+}
+
+func sum256(x []float32) float32 {
+	var s [lanes]float32
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		sumLanesAVX2(n, &s[0], &x[0])
+	}
+	for i, a := range x[n:] {
+		s[i] += a
+	}
+	return fold(&s)
+}
+
+func dot512(x, y []float32) float32 {
+	var s [lanes]float32
+	y = y[:len(x)]
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		dotLanesAVX512(n, &s[0], &x[0], &y[0])
+	}
+	for i, a := range x[n:] {
+		s[i] += float32(a * y[n+i])
+	}
+	return fold(&s)
+}
+
+func dot256(x, y []float32) float32 {
+	var s [lanes]float32
+	y = y[:len(x)]
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		dotLanesAVX2(n, &s[0], &x[0], &y[0])
+	}
+	for i, a := range x[n:] {
+		s[i] += float32(a * y[n+i])
+	}
+	return fold(&s)
+}
+
+func top512(x []float32) float32 {
+	var s [lanes]float32
+	for i := range s {
+		s[i] = x[0]
+	}
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		maxLanesAVX512(n, &s[0], &x[0])
+	}
+	for i, a := range x[n:] {
+		s[i] = larger(s[i], a)
+	}
+	return foldTop(&s)
+}
+
+func top256(x []float32) float32 {
+	var s [lanes]float32
+	for i := range s {
+		s[i] = x[0]
+	}
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		maxLanesAVX2(n, &s[0], &x[0])
+	}
+	for i, a := range x[n:] {
+		s[i] = larger(s[i], a)
+	}
+	return foldTop(&s)
+}

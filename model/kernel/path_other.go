@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package kernel
+
+// vectorPaths lists the paths of this processor: there are none but plain Go.
+func vectorPaths() []*path[float32] { return nil }
