@@ -21,7 +21,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -101,6 +103,13 @@ func Open(ctx context.Context, address string, store *artifacts.Store, o Options
 			if q.Get("use_path_style") == "" && q.Get("s3ForcePathStyle") == "" {
 				q.Set("use_path_style", "true")
 			}
+			if q.Get("region") == "" && os.Getenv("AWS_REGION") == "" && os.Getenv("AWS_DEFAULT_REGION") == "" {
+				q.Set("region", "us-east-1") // the one of servers that have no regions
+			}
+		}
+		// We hash what arrives ourselves, and want to know what it was instead.
+		if q.Get("response_checksum_validation") == "" {
+			q.Set("response_checksum_validation", "when_required")
 		}
 		u.RawQuery = q.Encode()
 	case "file":
@@ -172,21 +181,49 @@ func (r *Remote) check(ctx context.Context) error {
 
 var errNoBucket = final{errors.New("there is no such bucket: make it first, or correct the URL")}
 
-// advise says what was being asked of which bucket, and for what a user can mend how.
+// advise says what was being asked of which bucket, what came of it in a line, and for
+// what a user can mend how.
 func (r *Remote) advise(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
 	remedy := ""
-	var answer interface{ HTTPStatusCode() int }
-	switch {
-	case gcerrors.Code(err) == gcerrors.PermissionDenied,
-		errors.As(err, &answer) && (answer.HTTPStatusCode() == 401 || answer.HTTPStatusCode() == 403):
+	switch text := err.Error(); {
+	case gcerrors.Code(err) == gcerrors.PermissionDenied, status(err) == 401, status(err) == 403, strings.Contains(text, "get credentials"):
 		remedy = ": check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) and what they may do there"
-	case strings.Contains(err.Error(), "Missing Region"), strings.Contains(err.Error(), "region must be"):
-		remedy = ": add ?region=REGION to the URL, or set AWS_REGION"
+	case strings.Contains(text, "Missing Region"), strings.Contains(text, "AuthorizationHeaderMalformed"), status(err) == 301:
+		remedy = ": name the region: add region=REGION to the URL's parameters, or set AWS_REGION"
 	}
-	return fmt.Errorf("remote %s: %s: %w%s", r.name, doing, err, remedy)
+	return &requestError{fmt.Sprintf("remote %s: %s: %s%s", r.name, doing, brief(err), remedy), err}
+}
+
+// requestError is an error of the bucket, in fewer words than its client makes of it.
+type requestError struct {
+	text string
+	err  error
+}
+
+func (e *requestError) Error() string { return e.text }
+func (e *requestError) Unwrap() error { return e.err }
+
+// brief is what an error comes down to: what the server answered, or why nobody did.
+func brief(err error) string {
+	var answer interface {
+		ErrorCode() string
+		ErrorMessage() string
+	}
+	if errors.As(err, &answer) {
+		return strings.TrimSuffix(strings.TrimSuffix(answer.ErrorCode()+": "+answer.ErrorMessage(), "."), ": ")
+	}
+	var refused *net.OpError
+	if errors.As(err, &refused) {
+		return refused.Error()
+	}
+	var f final
+	if errors.As(err, &f) {
+		return f.Error()
+	}
+	return strings.TrimPrefix(err.Error(), "blob (code=Unknown): ")
 }
 
 // Where things are. A digest and a key are 64 hex digits.

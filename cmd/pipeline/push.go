@@ -150,8 +150,11 @@ func printPush(w io.Writer, p *remote.Push, dryRun bool) {
 	if p.NewEntries == 0 && p.NewObjects == 0 {
 		fmt.Fprintf(w, "%s with %s files (%s) are all there\n", parts(p.Entries), count(int64(p.Objects)), size(p.Bytes))
 	} else {
-		fmt.Fprintf(w, "%s of %s %s, with %s of %s files, %s of %s\n", count(int64(p.NewEntries)), parts(p.Entries), verb,
-			count(int64(p.NewObjects)), count(int64(p.Objects)), size(p.NewBytes), size(p.Bytes))
+		fmt.Fprintf(w, "%s %s, with %s files, %s", parts(p.NewEntries), verb, count(int64(p.NewObjects)), size(p.NewBytes))
+		if p.NewEntries < p.Entries || p.NewObjects < p.Objects {
+			fmt.Fprintf(w, "; the rest of %s, %s files, %s is there", parts(p.Entries), count(int64(p.Objects)), size(p.Bytes))
+		}
+		fmt.Fprintln(w)
 	}
 	if p.LeftOut > 0 {
 		fmt.Fprintf(w, "%s of the run not shared: this store has lost what they made; `pipeline run` makes it again\n", parts(p.LeftOut))

@@ -31,7 +31,7 @@ func (f *sharing) open(ctx context.Context, store *artifacts.Store, progress fun
 		}
 		return nil, nil
 	}
-	r := remoteFlags{jobs: 32, attempts: 3}
+	r := remoteFlags{jobs: 32, attempts: 2}
 	return r.open(ctx, f.url, store, progress)
 }
 
