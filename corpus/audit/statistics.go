@@ -241,7 +241,7 @@ func (s *Statistics) Write(w io.Writer) error {
 
 // Read decodes what Write wrote.
 func Read(r io.Reader) (*Statistics, error) {
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 	if err != nil {
 		return nil, err
 	}

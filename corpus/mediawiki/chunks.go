@@ -30,8 +30,35 @@ type chunks interface {
 
 const chunkSize = 1 << 20
 
-// maxWindow bounds the memory that a .zst file can ask for.
-const maxWindow = 512 << 20
+// maxWindow bounds the memory that a .zst file can ask for: what zstd itself takes
+// without being told otherwise.
+const maxWindow = 128 << 20
+
+// A dump grows about ten times when it is unpacked. One that grows maxGrowth times, past
+// the first freeGrowth bytes, was made to keep the machine busy, and is refused whatever
+// is to be done about damage.
+const (
+	maxGrowth  = 200
+	freeGrowth = 64 << 20
+)
+
+// bounded are chunks that may be so much in all.
+type bounded struct {
+	chunks
+	packed, left int64 // bytes
+}
+
+func bound(c chunks, packed int64) chunks {
+	return &bounded{c, packed, freeGrowth + maxGrowth*packed}
+}
+
+func (b *bounded) next() (chunk, error) {
+	c, err := b.chunks.next()
+	if b.left -= int64(len(c.data)); b.left < 0 {
+		return chunk{}, fmt.Errorf("%d bytes of the dump unpack to more than %d times as many (and %d MiB): that is no dump but made to do harm; refused", b.packed, maxGrowth, freeGrowth>>20)
+	}
+	return c, err
+}
 
 // open finds out the format of a file by its first bytes.
 func open(r io.ReaderAt, size, from, to int64, cpus int) (chunks, error) {
@@ -45,7 +72,7 @@ func open(r io.ReaderAt, size, from, to int64, cpus int) (chunks, error) {
 	case n == 0:
 		return nil, &Damage{Kind: Truncated, Where: "the file", Err: errors.New("it is empty; expected a MediaWiki XML dump (.xml, .bz2, .gz or .zst)")}
 	case bytes.HasPrefix(head[:n], []byte("BZh")):
-		return &bz2Chunks{bzip2par.NewReader(r, size, from, to, cpus)}, nil
+		return bound(&bz2Chunks{bzip2par.NewReader(r, size, from, to, cpus)}, min(to, size)-from), nil
 	case bytes.HasPrefix(head[:n], []byte{0x1f, 0x8b}):
 		// One stream that can only be read from its start: the first part has all of it.
 		if from > 0 {
@@ -55,7 +82,7 @@ func open(r io.ReaderAt, size, from, to int64, cpus int) (chunks, error) {
 		if err != nil {
 			return nil, &Damage{Kind: CorruptBlock, Where: "the start of the gzip file", Err: err}
 		}
-		return &streamChunks{r: z, name: "gzip", done: func() { z.Close() }}, nil
+		return bound(&streamChunks{r: z, name: "gzip", done: func() { z.Close() }}, size), nil
 	case bytes.HasPrefix(head[:n], []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		if from > 0 {
 			return noChunks{}, nil
@@ -64,7 +91,7 @@ func open(r io.ReaderAt, size, from, to int64, cpus int) (chunks, error) {
 		if err != nil {
 			return nil, &Damage{Kind: CorruptBlock, Where: "the start of the zstd file", Err: err}
 		}
-		return &streamChunks{r: z, name: "zstd", done: z.Close}, nil
+		return bound(&streamChunks{r: z, name: "zstd", done: z.Close}, size), nil
 	}
 	return &plainChunks{r: r, size: size, off: from, to: to}, nil
 }

@@ -74,7 +74,7 @@ func (w *walker) open(name string, r io.Reader, inner bool, level int) error {
 		}
 		return w.open(strip(name, ".gz", ".tgz"), w.bound(name, "gzip", z), inner, level+1)
 	case has(0, "\x28\xb5\x2f\xfd"), len(head) >= 4 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18":
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(256<<20))
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return fmt.Errorf("%s: zstd: %w", name, err)
 		}

@@ -66,7 +66,7 @@ func writeCounts(w io.Writer, all []*sourceCounts) error {
 
 // readCounts calls f for each source of a counts file.
 func readCounts(r io.Reader, f func(*sourceCounts) error) error {
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 	if err != nil {
 		return err
 	}
