@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
@@ -76,6 +77,8 @@ func examine(f *storeFlags) []finding {
 		all[1].State, all[1].Advice = "note", "tested on Linux only"
 	}
 	all = append(all, finding{"processors", "ok", fmt.Sprintf("%d, %s", runtime.NumCPU(), strings.Join(features(), " ")), ""})
+	path, _ := kernel.Path()
+	all = append(all, finding{"kernels", "ok", path + " (PIPELINE_CPU chooses another; all give the same bits)", ""})
 	mem := finding{"memory", "ok", size(memoryTotal()), ""}
 	if m := memoryTotal(); m > 0 && m < comfortable {
 		mem.State, mem.Advice = "note", "the sample profile wants up to "+size(comfortable)

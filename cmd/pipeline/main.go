@@ -12,6 +12,7 @@ import (
 
 	"github.com/ptbr-slm/pipeline/dag"
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/spf13/cobra"
 )
 
@@ -62,6 +63,11 @@ type reported struct{ error }
 
 func (r reported) Unwrap() error { return r.error }
 
+// refused is an error that a gate broke: not a fault of what runs, but of what came out.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
+
 func exitCode(ctx context.Context, err error) int {
 	var stopped *dag.Stopped
 	switch {
@@ -75,6 +81,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitFailed
 	case errors.As(err, new(*pipelinefile.Problems)), errors.As(err, new(usage)), errors.As(err, new(*dag.UnknownStage)), errors.As(err, new(*dag.Unlocked)):
 		return exitUsage
+	case errors.As(err, new(refused)):
+		return exitRefused
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	}
@@ -103,7 +111,13 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 			}
 			return usage{err}
 		},
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if _, err := kernel.Path(); err != nil {
+				return usage{err}
+			}
+			return nil
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
