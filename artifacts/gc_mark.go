@@ -20,6 +20,7 @@ const (
 	whyRun        = "of runs that are not kept"
 	whyDead       = "of dead runs"
 	whyOld        = "older than the grace period"
+	whyCut        = "never finished"
 	whyFree       = "held by nobody"
 )
 
@@ -88,6 +89,7 @@ type marking struct {
 
 	runs     map[int64]*pastRun
 	unsure   int64 // start of the first of the runs that died and were not followed by one that was done; 0: none
+	flight   int64 // start of the first of the runs under way; 0: none
 	keys     map[string]use
 	pinned   map[string]bool // artifacts
 	results  []result        // those that may go; all of them if there is a size to fit
@@ -143,9 +145,9 @@ func (m *marking) find(digest string) int32 {
 	return -1
 }
 
-// young says that something is within the grace period.
+// young says that something is within the grace period, or may be of a run under way.
 func (m *marking) young(changed int64) bool {
-	return m.o.Grace > 0 && m.o.Now.UnixNano()-changed < int64(m.o.Grace)
+	return m.o.Grace > 0 && m.o.Now.UnixNano()-changed < int64(m.o.Grace) || m.flight != 0 && changed >= m.flight
 }
 
 // byPins marks what is pinned, and the keys of the parts that made it: those of the stage
@@ -382,7 +384,22 @@ func (m *marking) beside(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return m.unfinishedBackups()
+}
+
+// unfinishedBackups looks for copies of the ledger that a crash cut short. Whole ones are
+// for whoever migrates it to remove.
+func (m *marking) unfinishedBackups() error {
+	paths, err := filepath.Glob(m.s.ledger.path + ".bak-v*.new*")
+	for _, p := range paths {
+		f, e := lookAt(p)
+		if e != nil {
+			return advise("look through the store", p, e)
+		}
+		m.trees = append(m.trees, &tree{f, "backups", whyCut, m.young(f.changed.UnixNano())})
+		m.plan.Before += f.size
+	}
+	return err
 }
 
 // has says whether a key is one of a kept run, or made something pinned.

@@ -46,8 +46,11 @@ func (m *marking) byRuns(ctx context.Context) error {
 		}
 		if r.state == "running" {
 			r.live = isLocked(lock)
-			if !r.live {
+			switch {
+			case !r.live:
 				r.state = "died"
+			case m.flight == 0 || r.started < m.flight:
+				m.flight = r.started
 			}
 		}
 		runs = append(runs, r)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,14 +22,18 @@ type past struct {
 	*Store
 }
 
-func newPast(t *testing.T) *past {
-	dir := filepath.Join(t.TempDir(), "store")
-	for i := range 256 { // not flushed one by one, as Open would
-		if err := os.MkdirAll(filepath.Join(dir, objectsDir, fmt.Sprintf("%02x", i)), 0o755); err != nil {
-			t.Fatal(err)
-		}
+func newPast(t *testing.T) *past { return &past{t, openStore(t, quickDir(t))} }
+
+// quickDir is the place of a new store in memory, where there is a file system there:
+// these tests flush thousands of files, and none of them takes the power away.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "gc-test-")
+	if err != nil {
+		dir = t.TempDir()
 	}
-	return &past{t, openStore(t, dir)}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "store")
 }
 
 // key is the key of a part that makes these contents: part "clean a b" of the stage clean
@@ -36,6 +41,18 @@ func newPast(t *testing.T) *past {
 func key(part string) string { return digest("key " + part) }
 
 func digest(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+
+// content is what a word of a part stands for: "a*100" is a hundred times a.
+func content(word string) string {
+	if a, times, ok := strings.Cut(word, "*"); ok {
+		n, err := strconv.Atoi(times)
+		if err != nil {
+			panic(err)
+		}
+		return strings.Repeat(a, n)
+	}
+	return word
+}
 
 // put makes the files and the result of a part, unless it is known and whole, as a run does.
 func (t *past) put(run int64, index int, part string) *Manifest {
@@ -45,8 +62,8 @@ func (t *past) put(run int64, index int, part string) *Manifest {
 	known, err := t.Ledger().Actions([]string{key(part)})
 	t.ok(err)
 	hit := known[key(part)] != nil
-	for i, content := range words[1:] {
-		digest, size := digest(content), int64(len(content))
+	for i, word := range words[1:] {
+		digest, size := digest(content(word)), int64(len(content(word)))
 		m.Files = append(m.Files, ManifestFile{Path: fmt.Sprintf("out/%d", i), Digest: digest, Size: size})
 		hit = hit && t.Has(digest, size)
 	}
@@ -56,8 +73,8 @@ func (t *past) put(run int64, index int, part string) *Manifest {
 		return m
 	}
 	var staged []Staged
-	for i, content := range words[1:] {
-		staged = append(staged, stage(t.T, t.Store, fmt.Sprint(i), content))
+	for i, word := range words[1:] {
+		staged = append(staged, stage(t.T, t.Store, fmt.Sprint(i), content(word)))
 	}
 	t.ok(t.Publish(staged))
 	artifact, err := t.PutManifest(m)
@@ -252,8 +269,8 @@ func TestCollectKeeps(t *testing.T) {
 			t.run("p", "done", "clean b")
 		}, GCOptions{KeepRuns: 1}, []string{"clean b"}},
 		{"a run under way", func(t *past) {
-			t.run("p", "running", "clean a")
 			t.run("q", "done", "clean b")
+			t.run("p", "running", "clean a")
 		}, GCOptions{}, []string{"clean a"}},
 		{"what is younger than the grace period", func(t *past) {
 			t.run("p", "done", "clean a", "train x")

@@ -78,6 +78,9 @@ func (s *Store) publish(f Staged) error {
 	}
 	to := s.ObjectPath(f.Digest)
 	if isObject(to, f.Size) {
+		// As young as a new one, to a garbage collection on a machine whose locks do not
+		// reach this one. It may be another user's, and is an object all the same.
+		_ = disk.Chmod(to, 0o444)
 		return advise("publish", f.Path, disk.Remove(f.Path))
 	}
 	if _, err := os.Lstat(to); err == nil { // torn by a fault of the disk
