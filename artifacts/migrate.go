@@ -144,8 +144,8 @@ CREATE TRIGGER action_anew BEFORE INSERT ON actions WHEN EXISTS (SELECT 1 FROM a
 	BEGIN DELETE FROM completions; END;
 
 CREATE TABLE source_lists (       -- digests of many files outside, while they all stay as they were
-	place   TEXT PRIMARY KEY,     -- what the files are: a directory, a pattern
-	state   TEXT NOT NULL,        -- digest of their names and of what tells their state
+	place   TEXT PRIMARY KEY,     -- digest of which files they are: devices and inodes
+	state   TEXT NOT NULL,        -- digest of their sizes and times
 	digests BLOB NOT NULL         -- 32 bytes for each, in order
 );
 `}

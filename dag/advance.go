@@ -1,7 +1,6 @@
 package dag
 
 import (
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -27,7 +26,13 @@ func (g *graph) advance(n *node) error {
 	if n.done || n.skipped || n.err != nil {
 		return nil
 	}
+	if found, err := g.findWhole(n); found || err != nil {
+		return err
+	}
 	if n.missing == 0 {
+		if err := g.open(n); err != nil {
+			return err
+		}
 		if err := g.cut(n); err != nil {
 			n.err = err
 			return nil
@@ -108,7 +113,8 @@ func (g *graph) complete(p *part, a *artifacts.Action) error {
 		port, name, _ := strings.Cut(mf.Path, "/")
 		f := file{File: stage.File{Name: name, Digest: mf.Digest, Size: mf.Size}}
 		if len(mf.Stats) > 0 {
-			if err := json.Unmarshal(mf.Stats, &f.Stats); err != nil {
+			var err error
+			if f.Stats, err = decodeStats(mf.Stats); err != nil {
 				return fmt.Errorf("ledger: statistics of %s in action %s: %w", mf.Path, a.Key, err)
 			}
 		}
@@ -140,7 +146,7 @@ func (g *graph) feed(u, n *node, p *part) (fed bool) {
 	}
 	for i, f := range u.feeds[port.Name] {
 		if f.from == n {
-			u.backlog = append(u.backlog, supply{i, p.rank, asPort(port, p.outputs[f.ref.Port], f.ref.String())})
+			u.backlog = append(u.backlog, supply{feed: i, rank: p.rank, files: asPort(port, p.outputs[f.ref.Port], f.ref.String())})
 			fed = true
 		}
 	}
@@ -151,24 +157,8 @@ func (g *graph) feed(u, n *node, p *part) (fed bool) {
 func (g *graph) finish(n *node) error {
 	n.done = true
 	n.out = map[string][]file{}
-	last := n.ordered()
-	if n.join != nil {
-		last = []*part{n.join}
-	}
-	_, splits := n.impl.(stage.Splitter)
-	whole := len(last) == 1 && last[0].whole
-	many := n.join == nil && (splits || n.Kind.Map != "") && !whole
-	for _, port := range n.Kind.Out {
-		var files []file
-		for _, p := range last {
-			files = append(files, p.outputs[port.Name]...)
-		}
-		if many {
-			for i := range files {
-				files[i].Name = fmt.Sprintf("%06d%s", i, suffix(files[i].Name))
-			}
-		}
-		n.out[port.Name] = files
+	if n.whole == nil {
+		n.list()
 	}
 	if g.onDone != nil {
 		if err := g.onDone(n); err != nil {
@@ -188,10 +178,10 @@ func (g *graph) finish(n *node) error {
 				case !u.chains(port):
 					u.missing--
 					if port.Name == u.Kind.Map {
-						u.backlog = append(u.backlog, supply{i, nil, asPort(port, n.out[f.ref.Port], f.ref.String())})
+						u.backlog = append(u.backlog, supply{feed: i, all: true})
 					}
-				case n.join != nil:
-					u.backlog = append(u.backlog, supply{i, nil, asPort(port, n.out[f.ref.Port], f.ref.String())})
+				case n.join != nil || n.whole != nil:
+					u.backlog = append(u.backlog, supply{feed: i, all: true})
 				}
 			}
 		}
@@ -200,6 +190,29 @@ func (g *graph) finish(n *node) error {
 		}
 	}
 	return nil
+}
+
+// list makes a node's outputs out of those of its parts.
+func (n *node) list() {
+	last := n.ordered()
+	if n.join != nil {
+		last = []*part{n.join}
+	}
+	_, splits := n.impl.(stage.Splitter)
+	whole := len(last) == 1 && last[0].whole
+	many := n.join == nil && (splits || n.Kind.Map != "") && !whole
+	for _, port := range n.Kind.Out {
+		var files []file
+		for _, p := range last {
+			files = append(files, p.outputs[port.Name]...)
+		}
+		if many {
+			for i := range files {
+				files[i].Name = fmt.Sprintf("%06d%s", i, suffix(files[i].Name))
+			}
+		}
+		n.out[port.Name] = files
+	}
 }
 
 // refused says whether a gate of the node broke: nothing below it may go on.

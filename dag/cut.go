@@ -58,9 +58,16 @@ func (g *graph) cut(n *node) error {
 		g.admit(&part{node: n, name: "whole", reads: whole})
 		n.closed = true
 	default:
+		port, _ := n.Kind.Input(n.Kind.Map)
 		for _, s := range n.backlog {
-			for i, f := range s.files {
-				p := &part{node: n, name: mapName(f), reads: map[string][]file{n.Kind.Map: {f}}}
+			files := s.files
+			if f := n.feeds[port.Name][s.feed]; s.all && f.from == nil {
+				files = f.source
+			} else if s.all {
+				files = asPort(port, f.from.out[f.ref.Port], f.ref.String())
+			}
+			for i := range files {
+				p := &part{node: n, name: mapName(files[i]), reads: map[string][]file{n.Kind.Map: files[i : i+1 : i+1]}}
 				p.rank = append(append([]int{s.feed}, s.rank...), i)
 				for port, files := range whole {
 					p.reads[port] = files

@@ -285,8 +285,8 @@ func (b *bench) open() (*pipelinefile.Pipeline, *artifacts.Store, map[string][]s
 
 type noMemo struct{}
 
-func (noMemo) SourceDigest(source.FileID) (string, bool)  { return "", false }
-func (noMemo) RememberSource(source.FileID, string) error { return nil }
+func (noMemo) SourceDigests(ids []source.FileID) []string       { return make([]string, len(ids)) }
+func (noMemo) RememberSources([]source.FileID, []string) error { return nil }
 
 func (b *bench) try(ctx context.Context, tune func(*dag.Options)) (*dag.Summary, error) {
 	b.t.Helper()

@@ -21,6 +21,7 @@ type graph struct {
 	fresh    []*part                     // to be looked up
 	missed   []*part                     // looked up in vain, to be taken by the driver
 	outside  map[artifacts.FileID]string // digests of undeclared inputs
+	wholes   bool                        // stages may be found as wholes, and then have no parts
 
 	onHit  func(*part)
 	onDone func(*node) error // a node's outputs are complete
@@ -69,9 +70,7 @@ func newGraph(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 						continue
 					}
 					if port.Name == s.Kind.Map {
-						for j := range f.source {
-							n.backlog = append(n.backlog, supply{i, []int{j}, f.source[j : j+1]})
-						}
+						n.backlog = append(n.backlog, supply{feed: i, all: true})
 					}
 					continue
 				}

@@ -60,6 +60,9 @@ type node struct {
 	done    bool
 	out     map[string][]file // once done: the outputs, by port, in order
 
+	tried bool   // to be found as a whole
+	whole *whole // found as one: there are no parts, and out is filled in where it is read
+
 	outputs     map[string]Output // once done and recorded, by port
 	refusals    []string          // gates that broke
 	notices     Notice            // what its parts had to say
@@ -82,6 +85,7 @@ type supply struct {
 	feed  int
 	rank  []int
 	files []file
+	all   bool // all that the feed gives, which is complete, instead of files
 }
 
 // part is one part of a node, or its join.

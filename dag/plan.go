@@ -52,6 +52,7 @@ func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 	if err != nil {
 		return nil, err
 	}
+	g.wholes = true
 	if err := g.start(); err != nil {
 		return nil, err
 	}
@@ -107,6 +108,9 @@ func (g *graph) held(n *node, above map[*node]Reason) (Reason, bool) {
 func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
 	s := PlanStage{Name: n.Name, Kind: n.Kind.Name, State: PlanCached}
 	var missed []*part
+	if n.whole != nil {
+		s.Cached = n.whole.Count
+	}
 	for _, p := range append(slices.Clone(n.parts), joinOf(n)...) {
 		if p.state == partDone {
 			s.Cached++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -115,7 +116,7 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if err != nil {
 		return nil, err
 	}
-	g.onHit, g.onDone = c.hit, c.stageDone
+	g.wholes, g.onHit, g.onDone = true, c.hit, c.stageDone
 	c.waits, c.giveUp = context.WithCancel(ctx)
 	defer c.giveUp()
 	err = c.loop(ctx)
@@ -376,18 +377,33 @@ func (c *coordinator) skipBelow(n *node) {
 
 // stageDone records a stage whose outputs are complete.
 func (c *coordinator) stageDone(n *node) error {
-	outs := map[string]Output{}
-	for _, port := range n.Kind.Out {
-		m, o, err := n.outputManifest(port.Name)
-		if err != nil {
+	metrics, objects := map[string]float64{}, []artifacts.Object(nil)
+	if n.whole != nil {
+		metrics = n.whole.Metrics
+		c.stat[n].cached = n.whole.Count
+		first := artifacts.PartRecord{Run: c.run, Stage: n.Name, Kind: n.Kind.Name, Index: c.seq + 1, Started: time.Now()}
+		if err := c.store.Ledger().RecordCompletion(first, n.whole.Known); err != nil {
 			return err
 		}
-		if o.Digest, err = c.store.PutManifest(m); err != nil {
-			return err
+		c.seq += n.whole.Count
+	} else {
+		n.outputs = map[string]Output{}
+		for _, port := range n.Kind.Out {
+			m, o, err := n.outputManifest(port.Name)
+			if err != nil {
+				return err
+			}
+			if o.Digest, err = c.store.PutManifest(m); err != nil {
+				return err
+			}
+			object, err := m.Object()
+			if err != nil {
+				return err
+			}
+			objects = append(objects, object)
+			n.outputs[port.Name] = o
 		}
-		outs[port.Name] = o
 	}
-	n.outputs = outs
 	if c.o.Locked != nil {
 		if broken := c.o.Locked.broken(n); broken != "" {
 			n.refusals = append(n.refusals, broken)
@@ -397,19 +413,11 @@ func (c *coordinator) stageDone(n *node) error {
 		if p.hit.Refusal != "" {
 			n.refusals = append(n.refusals, p.hit.Refusal)
 		}
-		if len(p.hit.Counts) > 0 {
-			var d Detail
-			if err := json.Unmarshal(p.hit.Counts, &d); err != nil {
-				return fmt.Errorf("ledger: detail of action %s: %w", p.key, err)
-			}
-			c.adopt(n, d.Metrics)
-			if len(d.Notices) > 0 {
-				if n.notices.Parts++; n.notices.Parts == 1 {
-					n.notices.Stage, n.notices.Text = n.Name, strings.Join(d.Notices, "; ")
-				}
-			}
+		if err := n.adopt(p.hit, metrics); err != nil {
+			return err
 		}
 	}
+	c.adopt(n, metrics)
 	if len(n.refusals) > 0 {
 		c.skipBelow(n)
 		if !c.o.KeepGoing {
@@ -418,12 +426,37 @@ func (c *coordinator) stageDone(n *node) error {
 	}
 	c.show(n)
 	s := c.stageSummary(n)
-	doc, err := json.Marshal(outs)
+	doc, err := json.Marshal(n.outputs)
 	if err != nil {
 		return err
 	}
-	return c.store.Ledger().RecordStage(artifacts.StageRecord{Run: c.run, Stage: n.Name, Kind: n.Kind.Name, Parts: s.Parts, Ran: s.Ran, Cached: s.Cached,
-		Seconds: s.Seconds, Outputs: doc})
+	if err := c.store.Ledger().RecordStage(artifacts.StageRecord{Run: c.run, Stage: n.Name, Kind: n.Kind.Name, Parts: s.Parts, Ran: s.Ran, Cached: s.Cached,
+		Seconds: s.Seconds, Outputs: doc}); err != nil {
+		return err
+	}
+	if n.whole != nil || len(n.refusals) > 0 {
+		return nil // a stage with a broken gate is judged anew each time
+	}
+	return c.keepWhole(n, metrics, objects)
+}
+
+// adopt takes over what an action says besides its outputs: the last value of each of its
+// metrics, and its notices.
+func (n *node) adopt(a *artifacts.Action, metrics map[string]float64) error {
+	if len(a.Counts) <= len("{}") {
+		return nil
+	}
+	var d Detail
+	if err := json.Unmarshal(a.Counts, &d); err != nil {
+		return fmt.Errorf("ledger: detail of action %s: %w", a.Key, err)
+	}
+	maps.Copy(metrics, d.Metrics)
+	if len(d.Notices) > 0 {
+		if n.notices.Parts++; n.notices.Parts == 1 {
+			n.notices.Stage, n.notices.Text = n.Name, strings.Join(d.Notices, "; ")
+		}
+	}
+	return nil
 }
 
 // outputManifest lists a finished node's output by path, and sums it up. The digest is

@@ -164,11 +164,8 @@ func (c *coordinator) show(n *node) {
 
 func (c *coordinator) stageSummary(n *node) StageSummary {
 	t := c.stat[n]
-	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: len(n.parts), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs,
+	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: n.count(), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs,
 		Seconds: t.took(time.Now()).Seconds()}
-	if n.join != nil {
-		s.Parts++
-	}
 	switch {
 	case n.failed > 0:
 		s.State = "failed"

@@ -62,17 +62,26 @@ func addProfileFlag(c *cobra.Command, profile *string) {
 // memo keeps source digests in the ledger.
 type memo struct{ l *artifacts.Ledger }
 
-func ledgerID(id source.FileID) artifacts.FileID {
-	return artifacts.FileID{Dev: id.Device, Ino: id.Inode, Size: id.Size, MtimeNS: id.ModifiedNS, CtimeNS: id.ChangeNS}
+func ledgerIDs(ids []source.FileID) []artifacts.FileID {
+	r := make([]artifacts.FileID, len(ids))
+	for i, id := range ids {
+		r[i] = artifacts.FileID{Dev: id.Device, Ino: id.Inode, Size: id.Size, MtimeNS: id.ModifiedNS, CtimeNS: id.ChangeNS}
+	}
+	return r
 }
 
-func (m memo) SourceDigest(id source.FileID) (string, bool) {
-	d, ok, err := m.l.SourceDigest(ledgerID(id))
-	return d, ok && err == nil
+// SourceDigests implements source.Memo. A ledger that cannot be read knows nothing.
+func (m memo) SourceDigests(ids []source.FileID) []string {
+	d, err := m.l.SourceDigests(ledgerIDs(ids))
+	if err != nil {
+		return make([]string, len(ids))
+	}
+	return d
 }
 
-func (m memo) RememberSource(id source.FileID, digest string) error {
-	return m.l.PutSourceDigest(ledgerID(id), digest, time.Now())
+// RememberSources implements source.Memo.
+func (m memo) RememberSources(ids []source.FileID, digests []string) error {
+	return m.l.PutSourceDigests(ledgerIDs(ids), digests, time.Now())
 }
 
 // resolveSources finds, fetches and hashes the sources that the target stages and those

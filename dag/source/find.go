@@ -61,9 +61,12 @@ func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
 		}
 	}
 	sort.Strings(names)
-	var all []*entry
-	for _, name := range names {
-		all = append(all, newEntry(source, file, filepath.Join(root, filepath.FromSlash(name)), name))
+	all := make([]*entry, len(names))
+	if root = filepath.Clean(root); root != "/" {
+		root += "/"
+	}
+	for i, name := range names {
+		all[i] = newEntry(source, file, root+filepath.FromSlash(name), name)
 	}
 	return all
 }
@@ -93,8 +96,10 @@ func walk(root string) (names []string, err error) {
 		case strings.HasPrefix(d.Name(), "."), d.IsDir():
 			return nil
 		}
-		if ok, err := regular(p); err != nil || !ok {
-			return err
+		if !d.Type().IsRegular() {
+			if ok, err := regular(p); err != nil || !ok {
+				return err
+			}
 		}
 		names = append(names, filepath.ToSlash(rel))
 		return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 
 // Memo remembers digests of files that have not changed since. The ledger is one.
 type Memo interface {
-	SourceDigest(FileID) (sha256 string, ok bool)
-	RememberSource(id FileID, sha256 string) error
+	// SourceDigests gives the digests of files, in order; "" where it knows none.
+	SourceDigests([]FileID) []string
+	// RememberSources remembers digests that were taken just now.
+	RememberSources(ids []FileID, digests []string) error
 }
 
 // Resolved is one file of a source.
@@ -92,7 +95,12 @@ func resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Optio
 	for _, src := range srcs {
 		names := map[string]string{}
 		for _, file := range src.Files {
-			for _, e := range find(src.Name, file, o.Offline) {
+			found := find(src.Name, file, o.Offline)
+			if len(src.Files) == 1 { // names in one directory differ
+				all = append(all, found...)
+				break
+			}
+			for _, e := range found {
 				if first, twice := names[e.Name]; twice && e.err == nil {
 					e.err = fmt.Errorf("%s and %s are both called %s in this source; name the directory above them, or a pattern, to tell them apart", first, e.Path, e.Name)
 				}
@@ -107,12 +115,18 @@ func resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Optio
 		return nil, err
 	}
 
-	out := map[string][]Resolved{}
+	out, count := map[string][]Resolved{}, map[string]int{}
+	for _, e := range all {
+		count[e.source]++
+	}
 	var problems []error
 	for _, e := range all {
 		if e.err != nil {
 			problems = append(problems, fmt.Errorf("%s: source `%s`: %w", e.file.Pos, e.source, e.err))
 			continue
+		}
+		if out[e.source] == nil {
+			out[e.source] = make([]Resolved, 0, count[e.source])
 		}
 		out[e.source] = append(out[e.source], e.Resolved)
 	}
@@ -160,25 +174,21 @@ func fetchMissing(ctx context.Context, all []*entry, f *fetcher, o Options) {
 
 // hashAll gives every entry its digest, and holds it against the declared ones.
 func hashAll(ctx context.Context, all []*entry, memo Memo, o Options) {
+	identifyAll(all, o.Jobs)
+	var here []*entry
+	var ids []FileID
+	for _, e := range all {
+		if e.err == nil && !e.Absent && e.fetched == "" {
+			here, ids = append(here, e), append(ids, e.ID)
+		}
+	}
+	known := memo.SourceDigests(ids)
 	var g errgroup.Group
 	g.SetLimit(o.Jobs)
-	var mu sync.Mutex // of memo
-	for _, e := range all {
-		if e.err != nil || e.Absent {
-			continue
-		}
-		if e.err = e.identify(); e.err != nil {
-			continue
-		}
-		if e.fetched != "" {
-			e.Digest = e.fetched
-			continue
-		}
-		mu.Lock()
-		digest, ok := memo.SourceDigest(e.ID)
-		mu.Unlock()
-		if ok {
-			e.Digest = digest
+	l := &learned{memo: memo}
+	for i, e := range here {
+		if known[i] != "" {
+			e.Digest = known[i]
 			e.err = e.check("")
 			continue
 		}
@@ -195,21 +205,76 @@ func hashAll(ctx context.Context, all []*entry, memo Memo, o Options) {
 				return nil
 			}
 			e.ID, e.Size, e.Digest = id, id.Size, sums.sha256
-			if e.err = e.check(sums.sha1); e.err != nil {
-				return nil
+			if e.err = e.check(sums.sha1); e.err == nil && id.settled(began) {
+				e.err = l.add(id, e.Digest)
 			}
-			if id.settled(began) {
-				mu.Lock()
-				err = memo.RememberSource(id, e.Digest)
-				mu.Unlock()
-				if err != nil {
-					e.err = fmt.Errorf("remember the digest of %s: %w", e.Path, err)
+			return nil
+		})
+	}
+	g.Wait()
+	if err := l.flush(); err != nil && len(here) > 0 {
+		here[0].err = errors.Join(here[0].err, err)
+	}
+}
+
+// identifyAll looks at all files, and at those once more that were just fetched: they may
+// have been replaced meanwhile.
+func identifyAll(all []*entry, jobs int) {
+	const together = 256
+	var g errgroup.Group
+	g.SetLimit(jobs)
+	for chunk := range slices.Chunk(all, together) {
+		g.Go(func() error {
+			for _, e := range chunk {
+				if e.err == nil && !e.Absent {
+					e.err = e.identify()
+				}
+				if e.err == nil && e.fetched != "" {
+					e.Digest = e.fetched
 				}
 			}
 			return nil
 		})
 	}
 	g.Wait()
+}
+
+// learned is digests on their way into the memo: some hundreds of small files at a time,
+// one large file at once, so that little is hashed again after a kill.
+type learned struct {
+	memo    Memo
+	mu      sync.Mutex
+	ids     []FileID
+	digests []string
+	bytes   int64
+}
+
+func (l *learned) add(id FileID, digest string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids, l.digests = append(l.ids, id), append(l.digests, digest)
+	if l.bytes += id.Size; len(l.ids) < 512 && l.bytes < 64<<20 {
+		return nil
+	}
+	return l.put()
+}
+
+func (l *learned) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.put()
+}
+
+func (l *learned) put() error {
+	if len(l.ids) == 0 {
+		return nil
+	}
+	err := l.memo.RememberSources(l.ids, l.digests)
+	l.ids, l.digests, l.bytes = nil, nil, 0
+	if err != nil {
+		return fmt.Errorf("remember the digests of sources: %w", err)
+	}
+	return nil
 }
 
 // identify looks at the file once more, unless it was just fetched: it may have been

@@ -26,23 +26,29 @@ type ledger struct {
 	hits    int
 }
 
-func (l *ledger) SourceDigest(id FileID) (string, bool) {
+func (l *ledger) SourceDigests(ids []FileID) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d, ok := l.digests[id]
-	if ok {
-		l.hits++
+	digests := make([]string, len(ids))
+	for i, id := range ids {
+		d, ok := l.digests[id]
+		if ok {
+			l.hits++
+		}
+		digests[i] = d
 	}
-	return d, ok
+	return digests
 }
 
-func (l *ledger) RememberSource(id FileID, digest string) error {
+func (l *ledger) RememberSources(ids []FileID, digests []string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.digests == nil {
 		l.digests = map[FileID]string{}
 	}
-	l.digests[id] = digest
+	for i, id := range ids {
+		l.digests[id] = digests[i]
+	}
 	return nil
 }
 
@@ -186,7 +192,7 @@ func TestMemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.RememberSource(id, sha("remembered"))
+	m.RememberSources([]FileID{id}, []string{sha("remembered")})
 	if d := resolve(); d != sha("remembered") || read != 0 {
 		t.Fatalf("digest %s after %d reads, want the remembered one without reading", d, read)
 	}
@@ -199,7 +205,7 @@ func TestMemo(t *testing.T) {
 	}
 	// A declared digest is held against a remembered one, too.
 	id, _ = Identify(path)
-	m.RememberSource(id, sha("remembered"))
+	m.RememberSources([]FileID{id}, []string{sha("remembered")})
 	sources[0].Files[0].SHA256 = sha("one")
 	if _, err := Resolve(t.Context(), sources, m, Options{}); err == nil || !strings.Contains(err.Error(), sha("remembered")) {
 		t.Fatalf("error is %v, want one that names the digest of the file", err)
