@@ -179,6 +179,13 @@ func (c misbehave) Run(ctx context.Context, t stage.Task) error {
 	case "hang":
 		<-ctx.Done()
 		return ctx.Err()
+	case "swell":
+		for held := []byte(nil); ; {
+			held = append(held, make([]byte, 16<<20)...)
+			for i := range held {
+				held[i]++
+			}
+		}
 	case "open":
 		_, err := t.Create("docs", "never-closed")
 		return err

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
@@ -69,9 +71,22 @@ func partNamed(part string) string {
 	return fmt.Sprintf(" named %q", part)
 }
 
+// printLog prints the logs of a part's attempts: up to the one that is recorded, or all,
+// where the part was made in another run.
 func printLog(w io.Writer, s *artifacts.Store, p artifacts.PartRecord) error {
 	fmt.Fprintf(w, "%s\n", paint(bold, fmt.Sprintf("%s, part %s (%s)", p.Stage, p.Part, p.State)))
-	for attempt := 1; attempt <= max(p.Attempt, 1); attempt++ {
+	attempts := p.Attempt
+	if attempts == 0 {
+		logs, err := os.ReadDir(filepath.Dir(s.LogPath(p.Key, 1)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, l := range logs {
+			n, _ := strconv.Atoi(strings.TrimSuffix(l.Name(), ".log"))
+			attempts = max(attempts, n)
+		}
+	}
+	for attempt := 1; attempt <= attempts; attempt++ {
 		f, err := os.Open(s.LogPath(p.Key, attempt))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

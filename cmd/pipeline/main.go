@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/ptbr-slm/pipeline/dag"
 	"github.com/ptbr-slm/pipeline/dag/pipelinefile"
@@ -25,17 +27,35 @@ const (
 )
 
 func main() {
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(context.Background())
 	force := make(chan struct{})
-	go func() {
-		<-interrupts
-		cancel()
-		<-interrupts
-		close(force)
-	}()
+	go obey(signals, cancel, force)
 	os.Exit(Main(ctx, force, os.Args[1:]))
+}
+
+// stopsByItself says that the command in hand ends soon enough after the first interrupt,
+// with what it did in order.
+var stopsByItself atomic.Bool
+
+// obey obeys interrupts: the first asks the command to stop, the second asks a
+// command that stops by itself to hurry, and the third is the end. Workers need nobody to
+// end them: they see that the coordinator is gone.
+func obey(signals <-chan os.Signal, cancel func(), force chan struct{}) {
+	<-signals
+	cancel()
+	if !stopsByItself.Load() {
+		select { // what heeds ctx clears up and says why it ends
+		case <-time.After(time.Second):
+		case <-signals:
+		}
+		os.Exit(exitInterrupted)
+	}
+	<-signals
+	close(force)
+	<-signals
+	os.Exit(exitInterrupted)
 }
 
 // Main runs the command line and returns the exit code. ctx ends with the first

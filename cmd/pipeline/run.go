@@ -42,20 +42,23 @@ With --remote, parts that the store does not know are asked for there, and fetch
 instead of run where somebody has pushed them; a remote that cannot be reached costs a
 notice. --push shares afterwards what the run made.
 
-Interrupt once (Ctrl-C) to stop at the next checkpoints, twice to stop at once.
+Interrupt once (Ctrl-C) to stop at the next checkpoints, twice to stop at once; a third
+time leaves without waiting for anything.
 
 With --json the last thing on stdout is one document: {"run": id, "state":
 "done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds", "stages":
 [{"name", "kind", "state", "parts", "ran", "cached", "fetched" (of cached: from
 --remote), "seconds", "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
 [{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}],
-"notices": [{"stage", "parts", "text"}]}.`,
+"notices": [{"stage", "parts", "text"}], "said": [what was announced while it ran: whom it waited
+for, what was tried again]}.`,
 		Example: `  pipeline run pipelines/v16.yaml --profile sample
   pipeline run pipelines/v16.yaml --profile sample audit
   pipeline run pipelines/v16.yaml --jobs 4 --keep-going
   pipeline run pipelines/v16.yaml --remote file:///mnt/team/corpus --push`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			stopsByItself.Store(true)
 			if f.jobs < 1 {
 				return usage{fmt.Errorf("--jobs %d: there must be at least one", f.jobs)}
 			}
