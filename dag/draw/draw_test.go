@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -111,4 +112,50 @@ func drawn(t *testing.T, f Format) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// Names that come from a matrix may hold anything; in no format do they end a string or
+// begin an element.
+func TestHostileNames(t *testing.T) {
+	const attack = `"]; x -> y [label="</text></svg><script>alert(1)</script>` + "\n%% --> \\"
+	p := example()
+	p.Name = attack
+	for i := range p.Stages {
+		old := p.Stages[i].Name
+		p.Stages[i].Name += attack
+		for j := range p.Stages {
+			for _, refs := range p.Stages[j].From {
+				for k := range refs {
+					if refs[k].Stage == old {
+						refs[k].Stage += attack
+					}
+				}
+			}
+		}
+	}
+	for _, f := range []Format{DOT, Mermaid, SVG} {
+		var b strings.Builder
+		if err := Draw(&b, p, f); err != nil {
+			t.Fatal(err)
+		}
+		outside := regexp.MustCompile(map[Format]string{DOT: `"(\\.|[^"\\])*"`, Mermaid: `"[^"]*"`, SVG: `>[^<]*<`}[f]).ReplaceAllString(b.String(), "")
+		if strings.Contains(outside, "script") || strings.Contains(outside, "x -> y") {
+			t.Errorf("%s leaves its string:\n%s", f, outside)
+		}
+		if f == SVG {
+			d := xml.NewDecoder(strings.NewReader(b.String()))
+			for {
+				tok, err := d.Token()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("the picture is no XML: %v", err)
+				}
+				if s, ok := tok.(xml.StartElement); ok && s.Name.Local == "script" {
+					t.Error("there is a script")
+				}
+			}
+		}
+	}
 }
