@@ -129,7 +129,7 @@ func (s *Store) sweep(ctx context.Context, p *GCPlan, progress func(done, total 
 			}
 		}
 	}
-	if err := s.clearUp(); err != nil {
+	if err := errors.Join(s.ledger.markDied(), s.clearUp()); err != nil {
 		return errors.Join(first, err)
 	}
 	if first != nil {

@@ -47,6 +47,7 @@ type Store struct {
 	lock     *os.File // shared for as long as the store is open; nil when absent and read-only
 	ledger   *Ledger
 	readOnly bool
+	litter   error
 }
 
 // Options says how to open a store.
@@ -118,10 +119,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if !o.ReadOnly && !o.LeaveLitter {
-		if err := s.clearUp(); err != nil {
+		if err := s.ledger.markDied(); err != nil {
 			s.Close()
 			return nil, err
 		}
+		s.litter = s.clearUp()
 	}
 	return s, nil
 }
@@ -129,27 +131,40 @@ func Open(dir string, o Options) (*Store, error) {
 // layout makes the folders. The 256 folders of objects are made at once, so that
 // publishing never has to make one durable.
 func (s *Store) layout() error {
+	fresh := []string{s.dir} // and what has to be made above it
+	for up := filepath.Dir(s.dir); !exists(up); up = filepath.Dir(up) {
+		fresh = append(fresh, up)
+	}
 	for _, d := range []string{partialDir, workDir, logsDir, locksDir} {
 		if err := disk.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
 			return advise("make the store", s.dir, err)
 		}
 	}
 	objects := filepath.Join(s.dir, objectsDir)
-	if _, err := os.Stat(filepath.Join(objects, "ff")); err == nil {
-		return nil // the last of them: all are there
+	if exists(filepath.Join(objects, "ff")) && exists(filepath.Join(s.dir, "lock")) {
+		return nil // the last of them, and what is made when all are durable
 	}
 	for i := range 256 {
 		if err := disk.MkdirAll(filepath.Join(objects, fmt.Sprintf("%02x", i)), 0o755); err != nil {
 			return advise("make the store", objects, err)
 		}
 	}
-	for _, d := range []string{objects, s.dir, filepath.Dir(s.dir)} {
+	for _, d := range []string{objects, s.dir} {
 		if err := disk.SyncDir(d); err != nil {
+			return advise("make the store", d, err)
+		}
+	}
+	for _, d := range fresh {
+		if err := disk.SyncDir(filepath.Dir(d)); err != nil {
 			return advise("make the store", d, err)
 		}
 	}
 	return nil
 }
+
+// Litter says what Open found of runs that died and could not clear away; nil when there
+// was nothing. It costs room and harms nobody.
+func (s *Store) Litter() error { return s.litter }
 
 // share takes the shared lock that garbage collection takes exclusively.
 func (s *Store) share() (*os.File, error) {

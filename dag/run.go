@@ -148,6 +148,9 @@ func (c *coordinator) loop(ctx context.Context) error {
 	for _, n := range c.nodes {
 		c.show(n)
 	}
+	if err := c.store.Litter(); err != nil {
+		c.notice("what runs that died left behind cannot all be cleared away; it only takes room: %v", err)
+	}
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
 	stop := ctx.Done()
