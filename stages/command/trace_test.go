@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ptbr-slm/pipeline/dag/executor/task"
 	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
 )
 
@@ -102,7 +101,7 @@ func TestUndeclared(t *testing.T) {
 			var got []string
 			for _, d := range r.Depends {
 				name := strings.TrimPrefix(d.Path, dir+"/")
-				if d.Digest == task.Absent {
+				if d.Digest == "absent" {
 					name = "absent:" + name
 				}
 				got = append(got, name)
