@@ -145,22 +145,30 @@ func mapOrder(t stage.Task) error {
 	return spill(t, "out", "000000.jsonl.zst", string(z.EncodeAll([]byte(b.String()), nil)))
 }
 
-// race lists the order in which many goroutines get through some work.
+// race is a pool of a goroutine for each thread that notes results in the order in which
+// they come.
 func race() string {
+	jobs := make(chan int)
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	var order []string
-	for i := range 200 {
+	for range runtime.GOMAXPROCS(0) {
 		wait.Go(func() {
-			x := uint64(i)
-			for range 5_000 {
-				x = x*6364136223846793005 + 1
+			for i := range jobs {
+				x := uint64(i)
+				for range 50_000 {
+					x = x*6364136223846793005 + 1
+				}
+				mu.Lock()
+				order = append(order, fmt.Sprint(i, x%2))
+				mu.Unlock()
 			}
-			mu.Lock()
-			order = append(order, fmt.Sprint(i, x%2))
-			mu.Unlock()
 		})
 	}
+	for i := range 300 {
+		jobs <- i
+	}
+	close(jobs)
 	wait.Wait()
 	return strings.Join(order, "\n") + "\n"
 }
@@ -295,7 +303,7 @@ type caught struct {
 	word   string   // in its text
 	what   string   // of the first difference
 	name   string   // of the file that differs
-	path   string   // in a document
+	path   string   // in a document, as it begins
 }
 
 // TestRerunCatches plants sources of nondeterminism, one a stage, and holds that each is
@@ -304,15 +312,14 @@ func TestRerunCatches(t *testing.T) {
 	t.Setenv("TZ", "UTC")
 	t.Setenv("LC_ALL", "C")
 	cases := []caught{
-		{"map", []string{dag.CauseChance}, "the same elements in another order", "file", "out/000000.jsonl.zst", "$.meta.tags[0]"},
+		{"map", []string{dag.CauseChance}, "the same elements in another order", "file", "out/000000.jsonl.zst", "$.meta.tags["},
 		{"time", []string{dag.CauseTime}, "the time", "file", "out/out.txt", ""},
 		{"seconds", []string{dag.CauseTime}, "the time", "file", "out/out.json", "$.made.at"},
 		{"pid", []string{dag.CausePID}, "the process id", "file", "out/out.txt", ""},
 		{"name", []string{dag.CausePID}, "the process id", "file", "", ""},
 		{"locale", []string{dag.CauseCircumstance}, "locale", "file", "out/out.json", "$.thousands"},
 		{"order", []string{dag.CauseCircumstance}, "directory order", "file", "out/out.txt", ""},
-		// On one thread goroutines change places when the system takes the CPU away for long.
-		{"race", []string{dag.CauseThreads, dag.CauseChance}, "reruns under equal circumstances differ", "file", "out/out.txt", ""},
+		{"race", []string{dag.CauseThreads}, "a race", "file", "out/out.txt", ""},
 		{"zone", []string{dag.CauseCircumstance}, "time zone", "file", "out/out.txt", ""},
 		{"cwd", []string{dag.CauseCircumstance}, "working directory", "file", "out/out.txt", ""},
 		{"path", []string{dag.CauseCircumstance}, "working directory", "file", "out/out.txt", ""},
@@ -325,7 +332,7 @@ func TestRerunCatches(t *testing.T) {
 		{"stats", []string{dag.CauseChance}, "", "statistics", "out/x", ""},
 	}
 	if underRace {
-		cases = slices.DeleteFunc(cases, func(c caught) bool { return c.how != "race" && c.how != "pid" })
+		cases = slices.DeleteFunc(cases, func(c caught) bool { return c.how != "map" && c.how != "pid" })
 	}
 	if otherFileSystem(t) == "" {
 		t.Log("there is no second file system; one alone may list a directory in one order only")
@@ -359,7 +366,7 @@ func TestRerunCatches(t *testing.T) {
 			if d.What != c.what || c.name != "" && d.Name != c.name {
 				t.Errorf("difference %+v; want %s %s", d, c.what, c.name)
 			}
-			if c.path != "" && (d.Place == nil || d.Place.Path != c.path) {
+			if c.path != "" && (d.Place == nil || !strings.HasPrefix(d.Place.Path, c.path)) {
 				t.Errorf("place %+v; want %s", d.Place, c.path)
 			}
 			saved := files(t, x.Saved)
