@@ -25,7 +25,7 @@ import (
 // The test binary is its own worker.
 func TestMain(m *testing.M) {
 	if os.Getenv("DAG_TEST_WORKER") != "" {
-		if err := executor.Work(os.Stdin, os.Stdout, kinds()); err != nil {
+		if err := executor.Work(os.Stdin, os.Stdout, plants()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

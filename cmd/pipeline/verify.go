@@ -20,13 +20,14 @@ type verifyFlags struct {
 	jobs   int
 	dryRun bool
 	json   bool
+	again  rerunFlags
 }
 
 func verifyCommand() *cobra.Command {
 	var f verifyFlags
 	c := &cobra.Command{
-		Use:   "verify",
-		Short: "Rehash what the store holds and set aside what is damaged",
+		Use:   "verify [FILE [STAGE…]]",
+		Short: "Rehash what the store holds; or do parts again and compare (--rerun)",
 		Long: `Rehash the objects of the store, or those of a run, a stage or the pins. What does not
 hash to its name is moved to quarantine/: it counts as missing then, and the next run
 that needs it makes it again. Permissions other than 0444 are mended, manifests are
@@ -34,19 +35,44 @@ parsed, the ledger's file is checked, and results that miss an object are counte
 missing object is nothing wrong. A store that this user may not write, or --dry-run, is
 only reported on. Runs may be under way meanwhile.
 
-Exit codes: 0 nothing is wrong, 1 something is damaged.
+With --rerun and a pipeline FILE nothing is rehashed. Instead a sample of the parts that are
+known, of all stages or of those named, is done again in fresh worker processes: in another
+working directory, with another TMPDIR, locale, time zone and number of CPUs, with its
+input directories listed in another order. Files, counts and verdicts must come out the
+same to the byte. Where they do not, the first file, document and field that differs is
+shown, then the cause is looked for with one circumstance changed at a time, and both
+outputs are kept. Metrics may measure time and are only noted. The same P picks the same
+parts as long as they are the same. --dry-run says which, and how long they take. Nothing
+is published or recorded.
+
+Exit codes: 0 nothing is wrong, 1 something is damaged or cannot be done again, 3 a part
+came out otherwise.
 
 With --json: {"objects", "bytes", "corrupt": [{"digest", "size", "found", "linked", "use",
 "kept"}], "moved", "modes", "mended", "manifests", "damaged": [text], "strangers": [path],
 "results", "incomplete", "missing", "ledger": [text]}, where "found" is what the object
 hashes to or why it cannot be read, "modes" the objects with other permissions,
 "damaged" manifests and rows that do not parse, "incomplete" the results that miss an
-object, and "ledger" what SQLite's check complains of.`,
-		Example: "  pipeline verify\n  pipeline verify --run 12 --stage clean\n  pipeline verify --pinned --json",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+object, and "ledger" what SQLite's check complains of.
+
+With --rerun --json: {"pipeline", "profile", "known", "unknown", "sampled", "reruns", "differ",
+"failed", "seconds", "estimate", "parts": [{"stage", "kind", "part", "key", "state":
+"same"|"metrics"|"differs"|"failed"|"damaged", "reruns", "seconds", "metrics": [name],
+"differences": [{"what": "file"|"statistics"|"count"|"verdict"|"error", "name", "was", "is",
+"place": {"document", "line", "column", "path", "offset", "was", "is", "same"}}], "under",
+"cause": {"name": "time"|"pid"|"threads"|"chance"|"circumstance"|"together"|"past",
+"circumstances", "text", "reruns"}, "saved", "error"}]}.`,
+		Example: "  pipeline verify\n  pipeline verify --run 12 --stage clean\n  pipeline verify --pinned --json\n" +
+			"  pipeline verify pipelines/v16.yaml --profile sample --rerun 10%\n  pipeline verify pipelines/v16.yaml clean filter --profile sample --rerun 5 --seed 2",
+		RunE: func(c *cobra.Command, args []string) error {
 			if f.jobs < 1 {
 				return usage{fmt.Errorf("--jobs %d: there must be at least one", f.jobs)}
+			}
+			if err := f.check(c, args); err != nil {
+				return err
+			}
+			if f.again.sample != "" {
+				return f.rerun(c, args)
 			}
 			return f.rehash(c)
 		},
@@ -55,10 +81,35 @@ object, and "ledger" what SQLite's check complains of.`,
 	c.Flags().StringVar(&f.run, "run", "", "only what the run of this number made or found made")
 	c.Flags().StringVar(&f.stage, "stage", "", "only what this stage made")
 	c.Flags().BoolVar(&f.pinned, "pinned", false, "only what is pinned")
-	c.Flags().IntVarP(&f.jobs, "jobs", "j", max(runtime.NumCPU(), 2), "objects to hash at a time")
-	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "report only: move and mend nothing")
+	c.Flags().IntVarP(&f.jobs, "jobs", "j", max(runtime.NumCPU(), 2), "objects to hash at a time; with --rerun, CPUs to keep busy")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "report only: move and mend nothing; with --rerun, do nothing")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document")
+	f.again.add(c)
 	return c
+}
+
+// check refuses what belongs to the one way to verify and was given to the other.
+func (f *verifyFlags) check(c *cobra.Command, args []string) error {
+	if f.again.sample == "" {
+		if len(args) > 0 {
+			return usage{fmt.Errorf("verify %s: a pipeline file is for --rerun, which does its parts again; without it the store is rehashed", args[0])}
+		}
+		for _, name := range rerunOnly {
+			if c.Flags().Changed(name) {
+				return usage{fmt.Errorf("--%s means something with --rerun only", name)}
+			}
+		}
+		return nil
+	}
+	if len(args) == 0 {
+		return usage{fmt.Errorf("verify --rerun %s: name the pipeline file whose parts to do again", f.again.sample)}
+	}
+	for _, name := range []string{"run", "stage", "pinned"} {
+		if c.Flags().Changed(name) {
+			return usage{fmt.Errorf("--%s says what to rehash and means nothing with --rerun; stages are named after the file", name)}
+		}
+	}
+	return nil
 }
 
 // rehash verifies the store as it lies on the disk.

@@ -28,7 +28,9 @@ func gz(s string, at time.Time) string {
 
 func TestFind(t *testing.T) {
 	const fast, best = zstd.SpeedFastest, zstd.SpeedBestCompression
-	doc := func(id, text string) string { return `{"id":"` + id + `","text":"` + text + `","meta":{"tags":["a","b"]}}` + "\n" }
+	doc := func(id, text string) string {
+		return `{"id":"` + id + `","text":"` + text + `","meta":{"tags":["a","b"]}}` + "\n"
+	}
 	many := strings.Repeat(doc("wiki:0", "igual"), 3000)
 	for _, c := range []struct {
 		title, name, was, is string
