@@ -89,6 +89,7 @@ func examine(f *storeFlags) []finding {
 		{"gcc", "to build the ledger's SQLite", "gcc"},
 		{"make", "for `make run` and `make test`", "make"},
 		{"git", "to stamp builds with their revision", "git"},
+		{"strace", "for `undeclared` of command stages", "strace"},
 	} {
 		d := finding{Subject: tool.name, State: "ok"}
 		if path, err := exec.LookPath(tool.name); err == nil {
