@@ -17,6 +17,7 @@ import (
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // VerifyOptions say what to verify, and how. The zero value is all there is, by one
@@ -155,8 +156,15 @@ func (v *verification) object(ctx context.Context, f found, total int64) error {
 			return ctx.Err()
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // collected or moved by another
+		case errors.Is(err, fs.ErrPermission):
+			v.mu.Lock()
+			v.r.Damaged = append(v.r.Damaged, fmt.Sprintf("object %s cannot be read: %v", f.digest, err))
+			v.mu.Unlock()
+			return nil
+		case errors.Is(err, unix.EIO), errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EBADMSG):
+			is = err.Error() // the disk has lost it
 		case err != nil:
-			is = err.Error()
+			return advise("hash an object", f.path, err)
 		}
 	}
 	v.mu.Lock()
