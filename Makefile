@@ -1,12 +1,14 @@
 # make run    build, then the sample pipeline from raw text to a trained model
 # make test   every test
+# make walk   every fault at every event of a small pipeline (`make test` tries the telling ones)
+# make soak   random pipelines, faults and kills for SOAK=10m
 # make check  gofmt, vet, staticcheck, race detector
 GO ?= go
 PIPELINE ?= pipelines/v16.yaml
 PROFILE ?= sample
 export CGO_ENABLED = 1
 
-.PHONY: build run test check vet race schema golden s3-server clean
+.PHONY: build run test walk soak check vet race schema golden s3-server clean verify-100
 
 build:
 	$(GO) build -o bin/pipeline ./cmd/pipeline
@@ -17,6 +19,13 @@ run: build
 test:
 	$(GO) test -timeout 20m ./...
 
+walk:
+	WALK=all $(GO) test -count 1 -timeout 0 -v -run TestWalk ./dag/walk
+
+SOAK ?= 10m
+soak:
+	SOAK=$(SOAK) $(GO) test -count 1 -timeout 0 -v -run TestSoak ./dag/walk
+
 check: vet race
 
 vet:
@@ -26,6 +35,10 @@ vet:
 
 race:
 	$(GO) test -race -timeout 40m ./...
+
+# A hundred times a sample of the test-size pipeline's parts done again: no alarm.
+verify-100:
+	PIPELINE_TEST_VERIFY_TIMES=100 $(GO) test -count=1 -timeout 120m -v ./cmd/pipeline -run '^TestVerifyRerun$$'
 
 schema: build
 	bin/pipeline schema > pipelines/schema.json

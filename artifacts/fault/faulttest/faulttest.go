@@ -65,7 +65,8 @@ var needsRoom = map[fault.Op]bool{fault.Create: true, fault.Write: true, fault.M
 // after them.
 var looks = map[fault.Op]bool{fault.Open: true, fault.Read: true, fault.Receive: true, fault.Lock: true, fault.Begin: true, fault.Close: true}
 
-// Place names an event of a process: the Nth (from 1) of an operation on a path.
+// Place names an event of a process: the Nth (from 1) of an operation on a path, or of all
+// its events where neither is given.
 type Place struct {
 	Process string   `json:"process"`
 	Op      fault.Op `json:"op"`
@@ -150,6 +151,7 @@ type injector struct {
 
 	mu   sync.Mutex
 	seen map[string]int
+	all  int
 	full bool
 }
 
@@ -183,8 +185,12 @@ func (i *injector) strikes(e fault.Event) Fault {
 		b, _ := json.Marshal(p)
 		i.trace.Write(append(b, '\n'))
 	}
+	i.all++
 	if i.full && needsRoom[e.Op] {
 		return Full
+	}
+	if i.Op == "" && i.Path == "" {
+		p = Place{Process: i.process, Nth: i.all}
 	}
 	if i.Fault == "" || p != i.Place {
 		return ""
@@ -194,7 +200,9 @@ func (i *injector) strikes(e fault.Event) Fault {
 		return ""
 	}
 	h.Close()
-	i.full = i.Fault == Full
+	if i.full = i.Fault == Full; i.full && !needsRoom[e.Op] {
+		return ""
+	}
 	return i.Fault
 }
 

@@ -316,6 +316,9 @@ func (u *undo) contents() (n int, err error) {
 		return 0, nil
 	}
 	err = filepath.WalkDir(u.Root, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // a command closed it; what is in there was not written through the seam
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
