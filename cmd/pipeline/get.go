@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -43,7 +44,7 @@ completed the stage, or of the run named. DIR must not exist, or be an earlier v
 			if err := s.Place(m, args[1]); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.ErrOrStderr(), "%s of run %d: %d files, %s in %s\n", args[0], id, o.Files, size(o.Bytes), args[1])
+			fmt.Fprintf(c.ErrOrStderr(), "%s of run %d: %s, %s in %s\n", args[0], id, files(o.Files), size(o.Bytes), args[1])
 			return nil
 		},
 	}
@@ -77,9 +78,9 @@ func findOutput(l *artifacts.Ledger, stage, port, run string) (dag.Output, int64
 			if st.Stage != stage {
 				continue
 			}
-			outs := map[string]dag.Output{}
-			if err := json.Unmarshal(st.Outputs, &outs); err != nil {
-				return dag.Output{}, 0, fmt.Errorf("ledger: outputs of %s in run %d: %w", stage, r.ID, err)
+			outs, err := recordedOutputs(st)
+			if err != nil {
+				return dag.Output{}, 0, err
 			}
 			if o, ok := outs[port]; ok {
 				return o, r.ID, nil
@@ -87,7 +88,32 @@ func findOutput(l *artifacts.Ledger, stage, port, run string) (dag.Output, int64
 			return dag.Output{}, 0, usage{fmt.Errorf("stage %s has no output port %q; it has %s", stage, port, strings.Join(keys(outs), ", "))}
 		}
 	}
-	return dag.Output{}, 0, usage{fmt.Errorf("no run completed a stage %q; there are %s", stage, strings.Join(keys(seen), ", "))}
+	return dag.Output{}, 0, usage{noStage(keys(seen), stage, port)}
+}
+
+// recordedOutputs reads the outputs of a stage that a run completed, by port.
+func recordedOutputs(st artifacts.StageRecord) (outs map[string]dag.Output, err error) {
+	if err := json.Unmarshal(st.Outputs, &outs); err != nil {
+		return nil, fmt.Errorf("ledger: outputs of %s in run %d: %w", st.Stage, st.Run, err)
+	}
+	return outs, nil
+}
+
+// noStage says that no run has completed a stage, and what its name may have meant.
+func noStage(completed []string, stage, port string) error {
+	var expanded []string
+	for _, name := range completed {
+		if strings.HasPrefix(name, stage+"[") {
+			expanded = append(expanded, fmt.Sprintf("'%s.%s'", name, port))
+		}
+	}
+	switch {
+	case len(expanded) > 0:
+		return fmt.Errorf("stage %s has a matrix, and each of its stages an output of its own; name one of %s", stage, strings.Join(expanded, ", "))
+	case len(completed) == 0:
+		return errors.New("no run has completed a stage in this store")
+	}
+	return fmt.Errorf("no run completed a stage %q; there are %s", stage, strings.Join(completed, ", "))
 }
 
 func keys[V any](m map[string]V) []string {

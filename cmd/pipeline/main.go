@@ -153,6 +153,7 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
+		complete(c)
 	}
 	return root
 }
