@@ -3,6 +3,7 @@ package artifacts
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) scope(ctx context.Context, o VerifyOptions) (*scope, error) {
 			return nil, err
 		}
 		if len(c.keys) == 0 && len(c.artifacts) == 0 {
-			return nil, fmt.Errorf("%s: `pipeline history` lists the runs, `pipeline status RUN` the stages of one", nothingOf(o))
+			return nil, fmt.Errorf("%s: `pipeline history` lists the runs, `pipeline status RUN` the stages of one: %w", nothingOf(o), fs.ErrNotExist)
 		}
 	}
 	err := s.ledger.eachAction(ctx, func(m made) error {

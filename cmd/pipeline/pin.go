@@ -153,7 +153,7 @@ func nameArtifacts(ctx context.Context, s *artifacts.Store, args []string, run s
 func nameArtifact(ctx context.Context, s *artifacts.Store, what, run string) ([]artifacts.Pin, error) {
 	l := s.Ledger()
 	if m := runNamed.FindStringSubmatch(what); m != nil {
-		return outputsOf(l, m[1])
+		return ofRun(l, m[1])
 	}
 	if digestPrefix.MatchString(what) {
 		digests, err := l.Artifacts(ctx, what)
@@ -175,8 +175,8 @@ func nameArtifact(ctx context.Context, s *artifacts.Store, what, run string) ([]
 	return []artifacts.Pin{{Artifact: o.Digest, Name: fmt.Sprintf("%s of run %d", what, id)}}, err
 }
 
-// outputsOf lists all outputs of a run.
-func outputsOf(l *artifacts.Ledger, run string) (pins []artifacts.Pin, err error) {
+// ofRun lists all outputs of a run.
+func ofRun(l *artifacts.Ledger, run string) (pins []artifacts.Pin, err error) {
 	r, err := pickRun(l, []string{run})
 	if err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"runtime"
 
@@ -134,6 +136,9 @@ func (f *verifyFlags) rehash(c *cobra.Command) error {
 	if err != nil {
 		if len(r.Corrupt) > 0 {
 			printVerified(os.Stderr, r)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = usage{err} // no such run or stage
 		}
 		return err
 	}
