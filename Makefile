@@ -3,12 +3,13 @@
 # make walk   every fault at every event of a small pipeline (`make test` tries the telling ones)
 # make soak   random pipelines, faults and kills for SOAK=10m
 # make check  gofmt, vet, staticcheck, race detector
+# make vuln   known vulnerabilities that the program can reach
 GO ?= go
 PIPELINE ?= pipelines/v16.yaml
 PROFILE ?= sample
 export CGO_ENABLED = 1
 
-.PHONY: build run test walk soak check vet race schema golden s3-server clean verify-100
+.PHONY: build run test walk soak check vet race vuln schema golden s3-server clean verify-100
 
 build:
 	$(GO) build -o bin/pipeline ./cmd/pipeline
@@ -39,6 +40,9 @@ race:
 # A hundred times a sample of the test-size pipeline's parts done again: no alarm.
 verify-100:
 	PIPELINE_TEST_VERIFY_TIMES=100 $(GO) test -count=1 -timeout 120m -v ./cmd/pipeline -run '^TestVerifyRerun$$'
+
+vuln:
+	GO=$(GO) .ci/vuln
 
 schema: build
 	bin/pipeline schema > pipelines/schema.json
