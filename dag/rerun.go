@@ -316,7 +316,7 @@ func (r *rerunner) part(ctx context.Context, index int, p *part) (*Rerun, error)
 		if err := lab.explain(ctx, x, under, is); err != nil {
 			return nil, err
 		}
-		r.tell(func(t *RerunProgress) { t.Handled += r.cost(p) * float64(r.o.Repeat-x.Reruns); t.Differ++ })
+		r.tell(func(t *RerunProgress) { t.Handled += r.cost(p) * float64(r.o.Repeat-1-i); t.Differ++ })
 		break
 	}
 	x.Seconds = time.Since(began).Seconds()

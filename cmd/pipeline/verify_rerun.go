@@ -92,6 +92,9 @@ func (f *verifyFlags) rerun(c *cobra.Command, args []string) (err error) {
 	if o.Save = f.again.save; o.Save == "" {
 		o.Save = filepath.Join(f.dir(), "rerun")
 	}
+	if o.Save, err = filepath.Abs(o.Save); err != nil {
+		return err
+	}
 	if !f.dryRun {
 		var remove, removeAway func() error
 		if o.Scratch, remove, err = store.Scratch(""); err != nil {
