@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,10 @@ type GCOptions struct {
 	// that runs have not used for longest go too, until it fits or nothing is left but
 	// pins and work in flight.
 	MaxSize int64
+
+	// OneLedger collects although the store is known to be used with other ledgers, too:
+	// what only those know goes.
+	OneLedger bool
 
 	Now time.Time // what ages are counted from; zero: now
 }
@@ -88,6 +93,14 @@ func (s *Store) PlanGC(ctx context.Context, o GCOptions) (*GCPlan, error) {
 	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()
+	}
+	others, err := s.otherLedgers()
+	if err != nil {
+		return nil, fmt.Errorf("collect garbage: %w", err)
+	}
+	if len(others) > 0 && !o.OneLedger {
+		return nil, fmt.Errorf("collect garbage: the store %s is used with another ledger, too: %s: results that only that knows would go as waste; if they may, say so with --one-ledger",
+			s.dir, strings.Join(others, ", "))
 	}
 	m := &marking{s: s, o: o, plan: &GCPlan{Remove: []Waste{}, Unkept: []string{}}}
 	if err := m.mark(ctx); err != nil {

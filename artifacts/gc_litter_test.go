@@ -404,3 +404,32 @@ func TestCollectRefusesNonsense(tt *testing.T) {
 	_, err = s.Collect(context.Background(), GCOptions{}, nil, nil)
 	wantError(tt, err, "for reading only")
 }
+
+// Each ledger of a shared store would take the others' results for waste.
+func TestCollectMindsOtherLedgers(tt *testing.T) {
+	t := newPast(tt)
+	t.run("p", "done", "clean a")
+	elsewhere := filepath.Join(tt.TempDir(), "ledger.db")
+	for range 2 {
+		s, err := Open(t.dir, Options{LedgerPath: elsewhere, CreateIfMissing: true})
+		t.ok(err)
+		_, err = s.PlanGC(context.Background(), GCOptions{})
+		wantError(tt, err, "is used with another ledger", filepath.Join(t.dir, "ledger.db"), "--one-ledger")
+		t.ok(s.Close())
+	}
+	_, err := t.Collect(context.Background(), GCOptions{}, nil, nil)
+	wantError(tt, err, "is used with another ledger", elsewhere)
+	t.want("hits", t.hits("clean a"), []string{"clean a"})
+
+	plan, err := t.Collect(context.Background(), GCOptions{OneLedger: true}, nil, nil)
+	t.ok(err)
+	if plan.Results != 0 {
+		t.Errorf("%d results stay", plan.Results)
+	}
+	t.ok(os.Remove(elsewhere))
+	t.collect(GCOptions{}) // that ledger is gone
+	t.file(ledgersDir, "0123456789abcdef")
+	t.ok(os.WriteFile(filepath.Join(t.dir, ledgersDir, "0123456789abcdef"), []byte("far\n/away/ledger.db\n"), 0o644))
+	_, err = t.PlanGC(context.Background(), GCOptions{})
+	wantError(tt, err, "/away/ledger.db of far")
+}

@@ -104,6 +104,9 @@ func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 	if err := l.openWrite(s); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
+	if err := s.sign(path); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
 	return l, nil
 }
 

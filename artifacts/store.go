@@ -79,6 +79,7 @@ const (
 	logsDir       = "logs"
 	locksDir      = "locks"
 	quarantineDir = "quarantine"
+	ledgersDir    = "ledgers"
 )
 
 // Open opens the store in dir and its ledger. The caller closes it. While it is open

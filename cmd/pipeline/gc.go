@@ -22,12 +22,13 @@ type gcDocument struct {
 
 type gcFlags struct {
 	storeFlags
-	keepRuns int
-	grace    ageValue
-	maxSize  bytesValue
-	dryRun   bool
-	wait     bool
-	json     bool
+	keepRuns  int
+	grace     ageValue
+	maxSize   bytesValue
+	oneLedger bool
+	dryRun    bool
+	wait      bool
+	json      bool
 }
 
 func gcCommand() *cobra.Command {
@@ -46,6 +47,9 @@ files are never touched.
 
 With --max-size, results go beyond that until the store fits, whatever their age: those
 first that runs have not used for longest; never what is pinned or in use by a run.
+
+A store that is known to be used with other ledgers, too (--ledger), is refused: their
+results would be waste to this one.
 
 It needs the store for itself: while a run is on it says whose, or waits with --wait.
 It may be stopped at any time and started again. --dry-run decides the same and removes
@@ -70,6 +74,7 @@ cannot go, and those of the ledger; and how many files were left when it was sto
 	c.Flags().IntVar(&f.keepRuns, "keep-runs", 3, "runs of each pipeline that keep what they made")
 	c.Flags().Var(&f.grace, "grace", "remove nothing that is younger: 90m, 36h, 7d, 0")
 	c.Flags().Var(&f.maxSize, "max-size", "let unpinned results go until the store has at most this size: 20GiB")
+	c.Flags().BoolVar(&f.oneLedger, "one-ledger", false, "let go what only other ledgers of a shared store know")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be removed, and remove nothing")
 	c.Flags().BoolVar(&f.wait, "wait", false, "wait for runs that are on to end")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document")
@@ -83,7 +88,7 @@ func (f *gcFlags) run(c *cobra.Command) error {
 		return err
 	}
 	defer s.Close()
-	o := artifacts.GCOptions{KeepRuns: f.keepRuns, Grace: time.Duration(f.grace), MaxSize: int64(f.maxSize)}
+	o := artifacts.GCOptions{KeepRuns: f.keepRuns, Grace: time.Duration(f.grace), MaxSize: int64(f.maxSize), OneLedger: f.oneLedger}
 	plan, err := f.collect(c.Context(), s, o)
 	if plan == nil {
 		return err
