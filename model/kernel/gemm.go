@@ -33,31 +33,32 @@ func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool)
 	blocksM, blocksN := (panelsM+stepM-1)/stepM, (panelsN+stepN-1)/stepN
 	for p := 0; p < k; p += blockK {
 		kc := min(blockK, k-p)
-		c.packA = grow(c.packA, panelsM*mr*kc)
-		c.packB = grow(c.packB, panelsN*nr*kc)
+		kw := (kc + c.path.pair - 1) / c.path.pair // words
+		c.packA = grow(c.packA, panelsM*mr*kw)
+		c.packB = grow(c.packB, panelsN*nr*kw)
 		c.each(blocksM+blocksN, func(_, i int) {
 			if i < blocksM {
 				for q := i * stepM; q < min((i+1)*stepM, panelsM); q++ {
-					c.path.packA(c.packA[q*mr*kc:(q+1)*mr*kc], a[q*mr*rowA+p*colA:], rowA, colA, min(mr, m-q*mr), kc)
+					c.path.packA(c.packA[q*mr*kw:(q+1)*mr*kw], a[q*mr*rowA+p*colA:], rowA, colA, min(mr, m-q*mr), kc)
 				}
 				return
 			}
 			i -= blocksM
 			for q := i * stepN; q < min((i+1)*stepN, panelsN); q++ {
-				c.path.packB(c.packB[q*nr*kc:(q+1)*nr*kc], b[p*rowB+q*nr*colB:], rowB, colB, min(nr, n-q*nr), kc)
+				c.path.packB(c.packB[q*nr*kw:(q+1)*nr*kw], b[p*rowB+q*nr*colB:], rowB, colB, min(nr, n-q*nr), kc)
 			}
 		})
 		c.each(blocksM*blocksN, func(thread, i int) {
 			bm, bn := i/blocksN, i%blocksN
 			for qm := bm * stepM; qm < min((bm+1)*stepM, panelsM); qm++ {
-				pa := c.packA[qm*mr*kc : (qm+1)*mr*kc]
+				pa := c.packA[qm*mr*kw : (qm+1)*mr*kw]
 				for qn := bn * stepN; qn < min((bn+1)*stepN, panelsN); qn++ {
-					pb := c.packB[qn*nr*kc : (qn+1)*nr*kc]
+					pb := c.packB[qn*nr*kw : (qn+1)*nr*kw]
 					if rows, cols := m-qm*mr, n-qn*nr; rows < mr || cols < nr {
-						c.edge(thread, kc, pa, pb, out[qm*mr*n+qn*nr:], n, min(rows, mr), min(cols, nr))
+						c.edge(thread, kw, pa, pb, out[qm*mr*n+qn*nr:], n, min(rows, mr), min(cols, nr))
 						continue
 					}
-					c.path.tile(kc, pa, pb, out[qm*mr*n+qn*nr:], n)
+					c.path.tile(kw, pa, pb, out[qm*mr*n+qn*nr:], n)
 				}
 			}
 		})
@@ -194,8 +195,12 @@ func tile4x2Fused(k int, a, b, c []float32, ldc int) {
 		s0, s1 := row[0], row[1]
 		for p := range k {
 			x, y := rows[2*p], (*[2]float32)(b[2*p:])
-			s0 = fma32(x, y[0], s0)
-			s1 = fma32(x, y[1], s1)
+			r0, ok0 := fma32(x, y[0], s0)
+			r1, ok1 := fma32(x, y[1], s1)
+			if !ok0 || !ok1 {
+				r0, r1 = fma32Odd(x, y[0], s0), fma32Odd(x, y[1], s1)
+			}
+			s0, s1 = r0, r1
 		}
 		row[0], row[1] = s0, s1
 	}

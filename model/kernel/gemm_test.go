@@ -109,15 +109,27 @@ func BenchmarkGemm(b *testing.B) {
 		{"head", false, true, 256, 4096, 128},
 		{"square", false, false, 512, 512, 512},
 	} {
-		for threads := 1; threads <= 2; threads++ {
-			b.Run(fmt.Sprintf("%s/threads=%d", s.name, threads), func(b *testing.B) {
+		for threads := 1; threads <= 3; threads++ {
+			kind := fmt.Sprintf("threads=%d", threads)
+			if threads == 3 {
+				kind, threads = "bf16", 1
+			}
+			b.Run(s.name+"/"+kind, func(b *testing.B) {
 				c, r := NewCPU[float32](threads), rng(1)
+				if kind == "bf16" {
+					if err := c.UseBF16(); err != nil {
+						b.Skip(err)
+					}
+				}
 				x, y, z := normal[float32](r, s.m*s.k), normal[float32](r, s.k*s.n), make([]float32, s.m*s.n)
 				for b.Loop() {
 					c.Gemm(s.ta, s.tb, s.m, s.n, s.k, x, y, z, false)
 				}
 				b.ReportMetric(2e-9*float64(s.m*s.n*s.k)*float64(b.N)/b.Elapsed().Seconds(), "GFLOP/s")
 			})
+			if kind == "bf16" {
+				break
+			}
 		}
 	}
 }

@@ -12,6 +12,21 @@ func tileAVX512(k int, a, b, c *float32, ldc int)
 //go:noescape
 func tileAVX2(k int, a, b, c *float32, ldc int)
 
+// tileBF16 adds a product to 8×32 elements of C, whose rows are ldc bytes apart.
+//
+//go:noescape
+func tileBF16(k int, a, b, c *float32, ldc int)
+
+// transposePairs8 lays 8 rows out as 8·blocks columns of words, each two elements rounded to bfloat16.
+//
+//go:noescape
+func transposePairs8(blocks int, dst *float32, step int, src *float32, stride int)
+
+// interleave16 lays out pairs of rows, stride bytes apart, as 16 words each, step bytes apart: the rows' elements rounded to bfloat16.
+//
+//go:noescape
+func interleave16(pairs int, dst *float32, step int, src *float32, stride int)
+
 // transpose8 lays 8 rows out as 8·blocks columns.
 //
 //go:noescape

@@ -12,11 +12,12 @@ type path[T Float] struct {
 	// A product's tile is mr×nr. packA lays mr rows of k elements out as tile wants
 	// them, element (i, p) being a[i*row+p*col]; rows from m on are zeros. packB does
 	// so for nr columns, element (p, j) being b[p*row+j*col].
-	mr, nr int
-	packA  func(dst, a []T, row, col, m, k int)
-	packB  func(dst, b []T, row, col, n, k int)
+	// pair is how many elements of k share a 32-bit word: 2 in bfloat16.
+	mr, nr, pair int
+	packA        func(dst, a []T, row, col, m, k int)
+	packB        func(dst, b []T, row, col, n, k int)
 	// tile adds A·B to c: mr rows of nr elements, ldc apart, each element one chain
-	// of fused multiply-adds over k in order.
+	// of fused multiply-adds over k in order. k counts words.
 	tile func(k int, a, b, c []T, ldc int)
 
 	dot func(x, y []T) T // 16 lanes, folded by halves
@@ -45,7 +46,7 @@ type path[T Float] struct {
 }
 
 func plain[T Float]() *path[T] {
-	p := &path[T]{name: "go", mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
+	p := &path[T]{name: "go", pair: 1, mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
 		dot: dot[T], sum: sum[T], top: top[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
 		sigmoidGateBackward: sigmoidGateBackward[T], squaredReLU: squaredReLU[T], squaredReLUBackward: squaredReLUBackward[T],
 		scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],

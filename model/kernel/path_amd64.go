@@ -8,7 +8,7 @@ import "golang.org/x/sys/cpu"
 func vectorPaths() (all []*path[float32]) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx512", mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+		all = append(all, &path[float32]{name: "avx512", pair: 1, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
 			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
 			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
@@ -16,7 +16,7 @@ func vectorPaths() (all []*path[float32]) {
 			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
 	}
 	if x.HasAVX2 && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx2", mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+		all = append(all, &path[float32]{name: "avx2", pair: 1, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
 			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
 			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
@@ -24,6 +24,63 @@ func vectorPaths() (all []*path[float32]) {
 			wkv: group256.wkv, wkvBackward: group256.wkvBackward})
 	}
 	return all
+}
+
+// bf16Path is the AVX-512 path with products in bfloat16, or nil.
+func bf16Path() *path[float32] {
+	all := vectorPaths()
+	if !cpu.X86.HasAVX512BF16 || len(all) == 0 || all[0].name != "avx512" {
+		return nil
+	}
+	p := *all[0]
+	p.name, p.pair, p.packA, p.packB, p.tile = "avx512bf16", 2, packPairsA8, packPairsB32, tileBF
+	return &p
+}
+
+func tileBF(k int, a, b, c []float32, ldc int) {
+	tileBF16(k, &a[0], &b[0], &c[0], 4*ldc)
+}
+
+func packPairsA8(dst, a []float32, row, col, m, k int) {
+	const width = 8
+	done := 0
+	switch {
+	case m < width:
+	case col == 1:
+		done = pairsOfRows(dst, a, row, k, width)
+	case row == 1 && k >= 4 && len(a) >= (k-3)*col+16: // a column of 16 words spills into the next
+		done = k/2 - 1
+		interleave16(done, &dst[0], 4*width, &a[0], 4*col)
+	}
+	packPairs(dst, a, row, col, m, k, width, done)
+}
+
+func packPairsB32(dst, b []float32, row, col, n, k int) {
+	const width = 32
+	done := 0
+	switch {
+	case n < width:
+	case row == 1:
+		done = pairsOfRows(dst, b, col, k, width)
+	case col == 1 && k >= 2:
+		done = k / 2
+		interleave16(done, &dst[0], 4*width, &b[0], 4*row)
+		interleave16(done, &dst[16], 4*width, &b[16 : (2*done-1)*row+32][0], 4*row)
+	}
+	packPairs(dst, b, col, row, n, k, width, done)
+}
+
+// pairsOfRows lays out what it can of rows of k elements, each row together in memory, and
+// returns how many words of each it did.
+func pairsOfRows(dst, src []float32, stride, k, width int) int {
+	blocks := k / 16
+	if blocks == 0 || len(src) < (width-1)*stride+16*blocks {
+		return 0
+	}
+	for i := 0; i < width; i += 8 {
+		transposePairs8(blocks, &dst[i], 4*width, &src[i*stride], 4*stride)
+	}
+	return 8 * blocks
 }
 
 func tile512(k int, a, b, c []float32, ldc int) {

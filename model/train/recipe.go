@@ -31,7 +31,15 @@ type Recipe struct {
 	EvalEvery int     `json:"eval-every"`  // 0: at the end only
 	EvalLen   int64   `json:"eval-tokens"` // of the validation split
 	Seed      uint64  `json:"seed"`
+	Precision string  `json:"precision"` // of the factors of products: FP32 or BF16
 }
+
+// Precisions. In BF16 the weights, their moments and all sums stay float32; the result is
+// that of one class of processors.
+const (
+	FP32 = "fp32"
+	BF16 = "bf16"
+)
 
 // adamEps is added to the root of the second moment.
 const adamEps = 1e-8
@@ -55,6 +63,9 @@ func (r Recipe) Check() error {
 		if !(q.x >= q.min && q.x <= q.max) {
 			return fmt.Errorf("%s is %g; it must lie between %g and %g", q.name, q.x, q.min, q.max)
 		}
+	}
+	if r.Precision != FP32 && r.Precision != BF16 {
+		return fmt.Errorf("precision is %q; it must be %s or %s", r.Precision, FP32, BF16)
 	}
 	if r.Rate == 0 {
 		return fmt.Errorf("learning-rate is 0: nothing would be learnt")

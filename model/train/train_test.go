@@ -65,7 +65,7 @@ func (c corpus) Read(_ string, at int64, dst []uint32) error {
 var (
 	small  = rwkv.Config{Vocab: 32, Embd: 16, Layers: 2, FFN: 32}
 	recipe = Recipe{SeqLen: 16, Batch: 2, Accum: 3, Steps: 40, Rate: 2e-2, MinRatio: 0.1, Warmup: 4, Decay: 0.01, Beta1: 0.9, Beta2: 0.99, Clip: 1,
-		LogEvery: 3, EvalEvery: 10, EvalLen: 300, Seed: 42}
+		LogEvery: 3, EvalEvery: 10, EvalLen: 300, Seed: 42, Precision: FP32}
 )
 
 func sum(p *rwkv.Params[float32], log []Record) string {
@@ -117,6 +117,35 @@ func TestLearns(t *testing.T) {
 }
 
 // One result for any number of threads, at the size of a real preset.
+// In bfloat16 a network learns as in float32, with bits of its own that no number of threads
+// changes.
+func TestBF16(t *testing.T) {
+	if !kernel.HasBF16() {
+		t.Skip("this processor has no AVX512_BF16")
+	}
+	data := newCorpus(small.Vocab, 6000)
+	r := recipe
+	run := func(threads int) (string, float64) {
+		p, log, err := Run(context.Background(), small, r, data, Options{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum(p, log), *log[len(log)-1].ValLoss
+	}
+	full, want := run(1)
+	r.Precision = BF16
+	one, loss := run(1)
+	if three, _ := run(3); three != one {
+		t.Error("other bits with 3 threads")
+	}
+	if one == full {
+		t.Error("bf16 gave the bits of fp32")
+	}
+	if math.Abs(loss-want) > 0.01*want {
+		t.Errorf("validation loss %.4f in bf16, %.4f in fp32", loss, want)
+	}
+}
+
 func TestThreads(t *testing.T) {
 	nano, err := rwkv.Named("nano")
 	if err != nil {

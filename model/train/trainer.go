@@ -122,6 +122,11 @@ func (t *trainer) makeWorkers() error {
 	for i := range n {
 		w := &worker{cpu: kernel.NewCPU[float32]((threads + i) / n), chunk: make([]uint32, t.recipe.SeqLen+1),
 			tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		if t.recipe.Precision == BF16 {
+			if err := w.cpu.UseBF16(); err != nil {
+				return err
+			}
+		}
 		var err error
 		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen); err != nil {
 			return err

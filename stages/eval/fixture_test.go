@@ -102,7 +102,7 @@ func TestMakeFixture(t *testing.T) {
 	}
 	shape := rwkv.Config{Vocab: tok.VocabSize(), Embd: 32, Layers: 2, FFN: 64}
 	p, log, err := train.Run(t.Context(), shape, train.Recipe{SeqLen: 64, Batch: 8, Accum: 2, Steps: 600, Rate: 8e-3, MinRatio: 0.1, Warmup: 20,
-		Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 10, EvalEvery: 50, EvalLen: 8192, Seed: 1}, data, train.Options{Threads: 2})
+		Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 10, EvalEvery: 50, EvalLen: 8192, Seed: 1, Precision: train.FP32}, data, train.Options{Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (s *Trainer) recipe(seed uint64) train.Recipe {
 	c := s.c
 	return train.Recipe{SeqLen: c.SeqLen, Batch: c.Batch, Accum: c.Accum, Steps: c.Steps,
 		Rate: c.Rate, MinRatio: c.MinRatio, Warmup: c.Warmup, Decay: c.Decay, Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip,
-		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed}
+		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed, Precision: train.FP32}
 }
 
 // Run trains.

@@ -5,9 +5,9 @@ import "fmt"
 // tile writes the inner loop of a product: mr rows of nv registers of C, each element a
 // chain of fused multiply-adds over k that goes on from what C holds. a holds mr
 // elements for each k, b nv registers.
-func tile(a *asm, s isa, mr, nv int) {
+func tile(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) string) {
 	width := 4 * s.lanes
-	a.begin("tile"+s.name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart.", mr, nv*s.lanes),
+	a.begin(name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart.", mr, nv*s.lanes),
 		"k int, a, b, c *float32, ldc int", 5)
 	a.op("MOVQ k+0(FP), CX")
 	a.op("MOVQ a+8(FP), SI")
@@ -37,7 +37,7 @@ func tile(a *asm, s isa, mr, nv int) {
 			x := nx + i%spare
 			a.op("VBROADCASTSS %d(SI), %s%d", 4*(u*mr+i), s.reg, x)
 			for v := range nv {
-				a.op("VFMADD231PS %s%d, %s%d, %s%d", s.reg, nb+v, s.reg, x, s.reg, i*nv+v)
+				a.op("%s", multiply(nb+v, x, i*nv+v))
 			}
 		}
 	}
@@ -69,23 +69,17 @@ func tile(a *asm, s isa, mr, nv int) {
 	a.op("RET\n")
 }
 
-// transpose writes what packs rows for a tile: 8 rows of src, stride bytes apart, become
-// for each of 8·blocks columns 8 elements in dst, step bytes apart. Where step is less than 8
-// elements each column overwrites what the one before wrote too much.
-func transpose(a *asm) {
-	a.begin("transpose8", "lays 8 rows out as 8·blocks columns.", "blocks int, dst *float32, step int, src *float32, stride int", 5)
-	a.op("MOVQ blocks+0(FP), CX")
-	a.op("MOVQ dst+8(FP), DI")
-	a.op("MOVQ step+16(FP), R8")
-	a.op("MOVQ src+24(FP), SI")
-	a.op("MOVQ stride+32(FP), R9")
-	a.op("LEAQ (R9)(R9*2), R10") // 3·stride
-	a.op("LEAQ (SI)(R9*4), DX")  // row 4
-	a.label("loop")
-	at := []string{"(SI)", "(SI)(R9*1)", "(SI)(R9*2)", "(SI)(R10*1)", "(DX)", "(DX)(R9*1)", "(DX)(R9*2)", "(DX)(R10*1)"}
-	for i, m := range at {
-		a.op("VMOVUPS %s, Y%d", m, i)
-	}
+// fma is the multiplication of a tile of float32.
+func (s isa) fma(b, a, acc int) string {
+	return fmt.Sprintf("VFMADD231PS %s%d, %s%d, %s%d", s.reg, b, s.reg, a, s.reg, acc)
+}
+
+// eightRows are the places of 8 rows at SI, of which DX is the fifth; R9 is the stride and R10
+// three times it.
+var eightRows = []string{"(SI)", "(SI)(R9*1)", "(SI)(R9*2)", "(SI)(R10*1)", "(DX)", "(DX)(R9*1)", "(DX)(R9*2)", "(DX)(R10*1)"}
+
+// transposeRegisters turns rows of words in Y0 to Y7 into columns in Y8 to Y15.
+func transposeRegisters(a *asm) {
 	for i := 0; i < 8; i += 2 { // pairs of rows, alternating elements
 		a.op("VUNPCKLPS Y%d, Y%d, Y%d", i+1, i, 8+i)
 		a.op("VUNPCKHPS Y%d, Y%d, Y%d", i+1, i, 9+i)
@@ -100,6 +94,25 @@ func transpose(a *asm) {
 		a.op("VPERM2F128 $0x20, Y%d, Y%d, Y%d", 4+i, i, 8+i)
 		a.op("VPERM2F128 $0x31, Y%d, Y%d, Y%d", 4+i, i, 12+i)
 	}
+}
+
+// transpose writes what packs rows for a tile: 8 rows of src, stride bytes apart, become
+// for each of 8·blocks columns 8 elements in dst, step bytes apart. Where step is less than 8
+// elements each column overwrites what the one before wrote too much.
+func transpose(a *asm) {
+	a.begin("transpose8", "lays 8 rows out as 8·blocks columns.", "blocks int, dst *float32, step int, src *float32, stride int", 5)
+	a.op("MOVQ blocks+0(FP), CX")
+	a.op("MOVQ dst+8(FP), DI")
+	a.op("MOVQ step+16(FP), R8")
+	a.op("MOVQ src+24(FP), SI")
+	a.op("MOVQ stride+32(FP), R9")
+	a.op("LEAQ (R9)(R9*2), R10") // 3·stride
+	a.op("LEAQ (SI)(R9*4), DX")  // row 4
+	a.label("loop")
+	for i, m := range eightRows {
+		a.op("VMOVUPS %s, Y%d", m, i)
+	}
+	transposeRegisters(a)
 	for i := range 8 {
 		a.op("VMOVUPS Y%d, (DI)", 8+i)
 		a.op("ADDQ R8, DI")
