@@ -223,8 +223,9 @@ func (s *site) run(ctx context.Context) (*dag.Summary, error) {
 // recover is what a user does after a fault: run again, and collect the garbage. It checks
 // that nothing was lost, that the run ends with the wanted digests, that garbage
 // collection takes all that is of no use and nothing else, and that a further run then
-// has nothing to do. early looks at the store before the next run too, which opens it.
-func (s *site) recover(ctx context.Context, want string, early bool) error {
+// has nothing to do. early looks at the store before the next run too, which opens it;
+// most is how many parts the next run may do.
+func (s *site) recover(ctx context.Context, want string, early bool, most int) error {
 	if early {
 		if err := s.sound(ctx); err != nil {
 			return fmt.Errorf("before the next run: %w", err)
@@ -233,6 +234,9 @@ func (s *site) recover(ctx context.Context, want string, early bool) error {
 	sum, err := s.run(ctx)
 	if err != nil {
 		return fmt.Errorf("the next run: %w", err)
+	}
+	if n := partsRun(sum); n > most {
+		return fmt.Errorf("the next run did %d parts, of which %d had been done", n, n-most)
 	}
 	if got := digests(sum); got != want {
 		return fmt.Errorf("the next run made\n%s\nand an undisturbed one\n%s", got, want)

@@ -106,12 +106,28 @@ type one struct {
 	start *start
 	place faulttest.Place
 	fault faulttest.Fault
+	left  int // parts that were not done when that event came
+}
+
+// begins says whether an event is the first of a part.
+func begins(p faulttest.Place) bool {
+	return p.Process == "coordinator" && p.Op == fault.Mkdir && strings.Count(p.Path, "/") == 3 && strings.HasPrefix(p.Path, "store/work/")
 }
 
 // choose lists the faults to try at the events of a start.
 func (st *start) choose() (all []one) {
 	only := os.Getenv("WALK_ONLY") // text in the name of an event, to repeat a case
+	left, underway := 0, 0
+	for _, p := range st.places {
+		if begins(p) {
+			left++
+		}
+	}
 	for n, p := range st.places {
+		if begins(p) {
+			left -= underway // one job at a time: the part before is done
+			underway = 1
+		}
 		if !st.walks(p) || !strings.Contains(st.name+": "+p.String(), only) {
 			continue
 		}
@@ -125,7 +141,7 @@ func (st *start) choose() (all []one) {
 				losses++
 			}
 			if everything || st.telling(n, f, losses) {
-				all = append(all, one{st, p, f})
+				all = append(all, one{st, p, f, left})
 			}
 		}
 	}
@@ -164,7 +180,7 @@ func (r *region) try(ctx context.Context, n int, o one, want string) (hit bool, 
 	if err := s.pipeline("p.yaml", plain); err != nil {
 		return false, err
 	}
-	if err := s.recover(ctx, want, n%2 == 0); err != nil {
+	if err := s.recover(ctx, want, n%2 == 0, o.left); err != nil {
 		return c.Hit(), fmt.Errorf("%w\nthe run that was struck said: %s", err, said)
 	}
 	return c.Hit(), nil
