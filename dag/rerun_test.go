@@ -381,6 +381,9 @@ func TestRerunCatches(t *testing.T) {
 // TestRerunCatchesCoin: what comes out the same every other time is caught by enough
 // reruns; 21 miss it once in two million.
 func TestRerunCatchesCoin(t *testing.T) {
+	if underRace {
+		t.Skip("done by the plain suite")
+	}
 	b := planted(t, "coin")
 	b.make()
 	r, err := b.again(func(o *dag.RerunOptions) { o.Targets, o.Repeat = []string{"coin"}, 21 })
@@ -444,6 +447,9 @@ func store(t *testing.T, dir string) string {
 
 // TestRerunOtherwise holds the verdicts that are no nondeterminism.
 func TestRerunOtherwise(t *testing.T) {
+	if underRace {
+		t.Skip("done by the plain suite")
+	}
 	broken := filepath.Join(t.TempDir(), "broken")
 	t.Setenv("DAG_TEST_BROKEN", broken)
 	b := planted(t, "metric", "hopeless", "past", "none")
@@ -474,6 +480,9 @@ func TestRerunOtherwise(t *testing.T) {
 
 // TestRerunDamaged: an object that rotted is no nondeterminism.
 func TestRerunDamaged(t *testing.T) {
+	if underRace {
+		t.Skip("done by the plain suite")
+	}
 	b := newBench(t)
 	s := b.run()
 	st, err := artifacts.Open(b.store, artifacts.Options{})
@@ -515,6 +524,9 @@ func TestRerunDamaged(t *testing.T) {
 // TestRerunSample: the same P picks the same parts, another seed others, a larger sample
 // holds the smaller, a share leaves no stage out.
 func TestRerunSample(t *testing.T) {
+	if underRace {
+		t.Skip("done by the plain suite")
+	}
 	b := newBench(t)
 	b.write("text.txt", strings.Repeat("um dois\n\n", 3)+text+strings.Repeat("\n\nvinte", 1)) // equal parts have one key
 	b.run()
@@ -561,6 +573,9 @@ func TestRerunSample(t *testing.T) {
 
 // TestRerunUnknown: parts that no run made are counted, not done.
 func TestRerunUnknown(t *testing.T) {
+	if underRace {
+		t.Skip("done by the plain suite")
+	}
 	b := newBench(t)
 	b.run()
 	b.edit("from: a, to: b", "from: a, to: c")
