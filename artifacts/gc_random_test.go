@@ -17,6 +17,7 @@ type recalled struct {
 	whole    bool
 	stages   []string
 	parts    []string
+	outputs  map[string]string // stage → artifact, of stages that it completed
 }
 
 // completed says whether a run completed a stage.
@@ -30,10 +31,10 @@ type model struct {
 }
 
 // maker is the last run that gave out an artifact, and the stage that did.
-func (m *model) maker(t *past, artifact string) (r *recalled, stage string) {
+func (m *model) maker(artifact string) (r *recalled, stage string) {
 	for _, o := range m.runs {
 		for _, s := range o.stages {
-			if o.completed(s) && t.output(o.id, s) == artifact {
+			if o.outputs[s] == artifact {
 				r, stage = o, s
 			}
 		}
@@ -77,7 +78,7 @@ func (m *model) kept(r *recalled, keep int) bool {
 }
 
 // stays lists parts and outputs that must be there after a collection.
-func (m *model) stays(t *past, keep int) (parts map[string]bool, outputs map[string]bool) {
+func (m *model) stays(keep int) (parts map[string]bool, outputs map[string]bool) {
 	parts, outputs = map[string]bool{}, map[string]bool{}
 	for _, r := range m.runs {
 		if !m.kept(r, keep) {
@@ -86,15 +87,13 @@ func (m *model) stays(t *past, keep int) (parts map[string]bool, outputs map[str
 		for _, p := range r.parts {
 			parts[p] = true
 		}
-		for _, s := range r.stages {
-			if r.completed(s) {
-				outputs[t.output(r.id, s)] = true
-			}
+		for _, artifact := range r.outputs {
+			outputs[artifact] = true
 		}
 	}
 	for artifact := range m.pins {
 		outputs[artifact] = true
-		r, stage := m.maker(t, artifact)
+		r, stage := m.maker(artifact)
 		for _, p := range r.parts {
 			if strings.HasPrefix(p, stage+" ") {
 				parts[p] = true
@@ -154,7 +153,12 @@ func (t *past) randomRun(rnd *rand.Rand, m *model) {
 	if !r.whole {
 		pipeline += " " + r.stages[0]
 	}
-	r.id = t.run(pipeline, state, r.parts...)
+	r.id, r.outputs = t.run(pipeline, state, r.parts...), map[string]string{}
+	for _, s := range r.stages {
+		if r.done {
+			r.outputs[s] = t.output(r.id, s)
+		}
+	}
 	m.runs = append(m.runs, r)
 }
 
@@ -169,7 +173,7 @@ func (t *past) randomPin(rnd *rand.Rand, m *model) {
 	for _, i := range rnd.Perm(len(m.runs)) {
 		r := m.runs[i]
 		s := r.stages[rnd.IntN(len(r.stages))]
-		artifact := t.output(r.id, s)
+		artifact := r.outputs[s]
 		if artifact == "" || !exists(t.ObjectPath(artifact)) {
 			continue
 		}
@@ -185,7 +189,7 @@ func (t *past) randomPin(rnd *rand.Rand, m *model) {
 func (t *past) randomCollect(rnd *rand.Rand, m *model) {
 	t.Helper()
 	keep := rnd.IntN(4)
-	parts, outputs := m.stays(t, keep)
+	parts, outputs := m.stays(keep)
 	hits := t.hits(slices.Sorted(maps.Keys(parts))...)
 	needed := map[string]bool{}
 	add := func(artifact string, list *Manifest) {
@@ -218,7 +222,7 @@ func (t *past) randomCollect(rnd *rand.Rand, m *model) {
 	for _, r := range m.runs {
 		makes := false
 		for artifact := range m.pins {
-			maker, _ := m.maker(t, artifact)
+			maker, _ := m.maker(artifact)
 			makes = makes || maker == r
 		}
 		if !m.kept(r, keep) && !makes {
