@@ -150,7 +150,7 @@ func (v *verification) object(ctx context.Context, f found, total int64) error {
 	is := "not a file"
 	if f.mode.IsRegular() {
 		var err error
-		is, err = v.hash(ctx, f.path, total)
+		is, err = v.hash(ctx, f, total)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -186,14 +186,14 @@ func (v *verification) object(ctx context.Context, f found, total int64) error {
 }
 
 // hash is the sha256 of a file, in hex.
-func (v *verification) hash(ctx context.Context, path string, total int64) (string, error) {
-	f, err := disk.Open(path)
+func (v *verification) hash(ctx context.Context, of found, total int64) (string, error) {
+	f, err := disk.Open(of.path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(of.size+1, 1<<20)) // most objects are small, and there are many
 	for ctx.Err() == nil {
 		n, err := f.Read(buf)
 		h.Write(buf[:n])

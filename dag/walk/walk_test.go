@@ -24,6 +24,7 @@ type start struct {
 	name  string
 	make  func(s *site, ctx context.Context) error // out of the sources and the pipeline file
 	walks func(p faulttest.Place) bool
+	from  fault.Op // not empty: what comes well before the first such event is walked from elsewhere
 
 	template *site
 	places   []faulttest.Place // of an undisturbed run from there
@@ -45,7 +46,8 @@ func starts() []*start {
 		{name: "a stuck part", make: func(s *site, _ context.Context) error { return s.pipeline("p.yaml", stuck) },
 			walks: func(p faulttest.Place) bool {
 				return p.Op == fault.Signal || p.Op == fault.Send || p.Op == fault.Receive
-			}},
+			},
+			from: fault.Signal},
 	}
 }
 
@@ -117,6 +119,7 @@ func begins(p faulttest.Place) bool {
 // choose lists the faults to try at the events of a start.
 func (st *start) choose() (all []one) {
 	only := os.Getenv("WALK_ONLY") // text in the name of an event, to repeat a case
+	first := slices.IndexFunc(st.places, func(p faulttest.Place) bool { return p.Op == st.from }) - 12
 	left, underway := 0, 0
 	for _, p := range st.places {
 		if begins(p) {
@@ -128,7 +131,7 @@ func (st *start) choose() (all []one) {
 			left -= underway // one job at a time: the part before is done
 			underway = 1
 		}
-		if !st.walks(p) || !strings.Contains(st.name+": "+p.String(), only) {
+		if n < first || !st.walks(p) || !strings.Contains(st.name+": "+p.String(), only) {
 			continue
 		}
 		// The folders of the objects are alike.
@@ -155,11 +158,11 @@ func (st *start) telling(n int, f faulttest.Fault, losses int) bool {
 	switch {
 	case f == faulttest.KillBefore:
 		return true
-	case f == faulttest.EIO, f == faulttest.TornKill:
+	case f == faulttest.EIO:
 		return first
 	case f.Loses():
 		return losses-1 == n%3 && (first || n%2 == 0)
-	case f == faulttest.Full, f == faulttest.TornEIO:
+	case f == faulttest.Full, f == faulttest.TornEIO, f == faulttest.TornKill:
 		return first && n%3 == 0
 	}
 	return n%16 == 0
