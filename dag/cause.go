@@ -49,7 +49,7 @@ const shownDifferences = 20
 // keeps both outputs.
 func (l *lab) explain(ctx context.Context, x *Rerun, under circumstances, is *outcome) error {
 	l.why = true
-	l.tell(func(t *RerunProgress) { t.Investigating = l.p.node.Name + ", part " + l.p.name })
+	l.tell(func(t *RerunProgress) { t.Investigating = l.p.node.Name + ", part " + l.p.name; t.Tried = 0 })
 	defer l.tell(func(t *RerunProgress) { t.Investigating = "" })
 	bad, err := l.damaged()
 	if err != nil {
@@ -137,6 +137,7 @@ func both[V any](a, b map[string]V) []string {
 func (l *lab) cause(ctx context.Context, x *Rerun, under circumstances, is *outcome) (*Cause, error) {
 	do := func(c circumstances) (*outcome, error) {
 		x.Reruns++
+		l.tell(func(t *RerunProgress) { t.Tried++ })
 		return l.do(ctx, c)
 	}
 	if c, err := clue(l.was, is); c != nil || err != nil {

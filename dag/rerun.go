@@ -50,12 +50,12 @@ type RerunOptions struct {
 // RerunProgress is how far the reruns are.
 type RerunProgress struct {
 	Parts, Done   int
-	Reruns        int
 	Total         float64 // CPU-seconds that the sample takes, from what its parts took before
 	Handled       float64 // of those, of the reruns that are over
 	Estimate      float64 // seconds that all of it takes, from the same
 	Differ        int
 	Investigating string // the part of which the cause is looked for; or empty
+	Tried         int    // reruns since that began
 }
 
 // What became of a part that was done again.
@@ -303,7 +303,7 @@ func (r *rerunner) part(ctx context.Context, index int, p *part) (*Rerun, error)
 			return nil, err
 		}
 		x.Reruns++
-		r.tell(func(t *RerunProgress) { t.Reruns++; t.Handled += r.cost(p) })
+		r.tell(func(t *RerunProgress) { t.Handled += r.cost(p) })
 		if len(x.Metrics) == 0 {
 			if x.Metrics = metricsDiffer(was, is); len(x.Metrics) > 0 {
 				x.State = RerunMetrics

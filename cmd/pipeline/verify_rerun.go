@@ -110,7 +110,7 @@ func (f *verifyFlags) rerun(c *cobra.Command, args []string) (err error) {
 	o.Progress = func(p dag.RerunProgress) {
 		m.doing = fmt.Sprintf("%d of %s done again%s:", p.Done, parts(p.Parts), differing(p.Differ))
 		if p.Investigating != "" {
-			m.doing = fmt.Sprintf("looking for the cause in %s%s:", p.Investigating, differing(p.Differ))
+			m.doing = fmt.Sprintf("looking for the cause in %s (%s)%s:", p.Investigating, things(p.Tried, "rerun"), differing(p.Differ))
 		}
 		m.at(int64(1000*p.Handled), int64(1000*p.Total))
 	}
@@ -289,13 +289,13 @@ func printRerun(w io.Writer, x *dag.Rerun) {
 	}
 	line := func(name, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "  %-9s %s\n", name, text)
+			fmt.Fprintf(w, "  %-9s %s\n", name, wrap(text, 12))
 		}
 	}
 	line("error", x.Error)
 	switch {
 	case x.Cause != nil:
-		line("cause", paint(bold, x.Cause.Text))
+		line("cause", x.Cause.Text)
 	case x.State == dag.RerunDiffers:
 		line("cause", "looked for in another part of the stage")
 	}
@@ -349,6 +349,31 @@ func sameWords(what string) string {
 		return "the content is the same, packed or written otherwise"
 	}
 	return "the same " + what + " in another order"
+}
+
+// wrap breaks a text between words, on a terminal, where its line begins indent columns
+// from the left.
+func wrap(text string, indent int) string {
+	if columns < indent+20 {
+		return text
+	}
+	var b strings.Builder
+	used := indent
+	for i, word := range strings.Fields(text) {
+		n := shownWidth(word)
+		switch {
+		case i == 0:
+		case used+1+n > columns:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			used = indent
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
 }
 
 func orNothing(s string) string {

@@ -299,6 +299,9 @@ func lineDiffers(x, y []byte, endX, endY, documents bool) *Place {
 	case endY:
 		return &Place{Was: excerpt(strings.TrimSuffix(string(x), "\n"), 0), Is: "(end)"}
 	}
+	if bytes.HasSuffix(x, []byte("\n")) && bytes.HasSuffix(y, []byte("\n")) {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
 	return textDiffers(string(x), string(y))
 }
 
