@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -131,6 +132,41 @@ func TestVerifyRerunOfCommands(t *testing.T) {
 				t.Errorf("kept %q and %q: %v, %v", was, is, err1, err2)
 			}
 		}
+	}
+}
+
+// TestVerifyRerunInterrupted: Ctrl-C ends it with code 130, and nothing is left behind.
+func TestVerifyRerunInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	s.write("texts.jsonl", smallTexts(1))
+	s.write("p.yaml", `pipeline: slow
+sources:
+  texts: {path: texts.jsonl}
+stages:
+  slow: {uses: command, from: {in: sources.texts}, with: {run: "case $PWD in *elsewhere*) sleep 600;; esac"}}
+`)
+	s.run("p.yaml")
+	cmd := s.command("verify", "p.yaml", "--rerun", "all")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, "done again twice") {
+		t.Errorf("it said %q, %v", line, err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the code says how it ended
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir, ".pipeline", "work", "*")); len(left) > 0 {
+		t.Errorf("work left: %v", left)
 	}
 }
 
