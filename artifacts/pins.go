@@ -19,11 +19,17 @@ type Pin struct {
 }
 
 // Pin pins artifacts, all or none. One that is pinned already gets the new name. Each
-// must be in the store.
+// must be in the store, with every file; otherwise the error wraps fs.ErrNotExist.
 func (s *Store) Pin(pins ...Pin) error {
 	for _, p := range pins {
-		if _, err := s.Manifest(p.Artifact); err != nil {
+		m, err := s.Manifest(p.Artifact)
+		if err != nil {
 			return fmt.Errorf("pin %s: %w", p.Artifact, err)
+		}
+		for _, f := range m.Files {
+			if !s.Has(f.Digest, f.Size) {
+				return fmt.Errorf("pin %s: the store does not have its file %s: run the pipeline to make it again: %w", p.Artifact, f.Path, fs.ErrNotExist)
+			}
 		}
 	}
 	return s.ledger.transact("pin", true, func(t *tx) error {
