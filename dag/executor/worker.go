@@ -51,7 +51,7 @@ func Work(in, out *os.File, kinds []stage.Kind) error {
 	}
 	jobs := make(chan job)
 	ending := make(chan os.Signal, 1)
-	signal.Notify(ending, unix.SIGTERM, unix.SIGHUP) // SIGTERM also comes when the coordinator dies
+	signal.Notify(ending, unix.SIGTERM, unix.SIGHUP)
 	go func() {
 		<-ending
 		orphaned()
@@ -89,6 +89,9 @@ func Work(in, out *os.File, kinds []stage.Kind) error {
 // settle makes this process a worker: the protocol moves from stdin and stdout to files
 // that no child inherits, orphans below come to this process, nobody dumps core.
 func settle(in, out *os.File) (*os.File, *os.File, error) {
+	// Nobody else in this program may end it at a signal. When the coordinator dies SIGTERM
+	// comes several times: once for each of its threads that this process was handed on to.
+	signal.Reset(os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	// Caught, not ignored: what is ignored here would be ignored in all children too.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, unix.SIGPIPE)
 	null, err := os.Open(os.DevNull)

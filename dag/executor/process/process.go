@@ -101,11 +101,29 @@ func Below(all []Process, roots ...int) (below []Process) {
 	return below
 }
 
-// End kills what pick chooses, again and again until it chooses nothing alive: a process
-// may fork while it is being killed. Children of this process are laid to rest as well,
-// so nobody else may be waiting for those that pick chooses. It returns how many were
-// alive at first; the error says what could not be killed.
+// End kills what pick chooses until it chooses nothing alive, twice in a row: one look is
+// not enough, since a process can fork after the numbers were read and end before it
+// is looked at. Children of this process are laid to rest as well, so nobody else may be
+// waiting for those that pick chooses. It returns how many were alive at first; the error
+// says what could not be killed.
 func End(pick func(all []Process) []Process) (n int, err error) {
+	quiet := 0
+	return end(pick, func(alive int) bool {
+		if quiet++; alive > 0 {
+			quiet = 0
+		}
+		return quiet == 2
+	})
+}
+
+// EndBelow kills all that descends from this process, which must have called Adopt. A
+// process without children has no descendants either, and that the kernel tells for
+// certain.
+func EndBelow() (n int, err error) {
+	return end(func(all []Process) []Process { return Below(all, os.Getpid()) }, func(int) bool { return Childless() })
+}
+
+func end(pick func(all []Process) []Process, over func(alive int) bool) (n int, err error) {
 	var since time.Time
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		all, err := All()
@@ -123,19 +141,15 @@ func End(pick func(all []Process) []Process) (n int, err error) {
 			alive++
 			fault.Do(fault.Signal, "descendant", "", func() error { return unix.Kill(p.PID, unix.SIGKILL) })
 		}
-		if alive == 0 {
+		n = max(n, alive)
+		switch {
+		case over(alive):
 			return n, nil
-		}
-		if since.IsZero() {
-			since, n = time.Now(), alive
-		} else if time.Since(since) > patience {
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > patience:
 			return n, fmt.Errorf("%d processes are still there %s after they were killed", alive, patience)
 		}
 		time.Sleep(pause)
 	}
-}
-
-// EndBelow kills all that descends from this process.
-func EndBelow() (n int, err error) {
-	return End(func(all []Process) []Process { return Below(all, os.Getpid()) })
 }
