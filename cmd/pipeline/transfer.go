@@ -32,8 +32,8 @@ func besides(s *screen, verb string) *transfer {
 	return &transfer{verb: verb, out: s.out, began: time.Now()}
 }
 
-// patience is how long a transfer goes without a word.
-const patience = 2 * time.Second
+// briefly is how long a transfer goes without a word.
+const briefly = 2 * time.Second
 
 // progress is what remote.Options.Progress wants.
 func (t *transfer) progress(done, total int64) {
@@ -46,7 +46,7 @@ func (t *transfer) progress(done, total int64) {
 		every = 200 * time.Millisecond
 	}
 	elapsed := now.Sub(t.began)
-	if elapsed < patience || now.Sub(t.said) < every || total == 0 {
+	if elapsed < briefly || now.Sub(t.said) < every || total == 0 {
 		return
 	}
 	t.said = now
