@@ -84,7 +84,7 @@ With --rerun --json: {"pipeline", "profile", "known", "unknown", "sampled", "rer
 	c.Flags().StringVar(&f.stage, "stage", "", "only what this stage made")
 	c.Flags().BoolVar(&f.pinned, "pinned", false, "only what is pinned")
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", max(runtime.NumCPU(), 2), "objects to hash at a time; with --rerun, CPUs to keep busy")
-	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "report only: move and mend nothing; with --rerun, do nothing")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "report only: move and mend nothing; with --rerun, say what would be done")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document")
 	f.again.add(c)
 	return c
@@ -130,6 +130,7 @@ func (f *verifyFlags) rehash(c *cobra.Command) error {
 		o.Run = r.ID
 	}
 	m := newMeter("hashing", size)
+	m.first("looking through the store")
 	o.Progress = m.at
 	r, err := s.Verify(c.Context(), o)
 	m.close()

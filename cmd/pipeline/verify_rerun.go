@@ -110,7 +110,7 @@ func (f *verifyFlags) rerun(c *cobra.Command, args []string) (err error) {
 	o.Progress = func(p dag.RerunProgress) {
 		m.doing = fmt.Sprintf("%d of %s done again%s:", p.Done, parts(p.Parts), differing(p.Differ))
 		if p.Investigating != "" {
-			m.doing = fmt.Sprintf("looking for the cause in %s (%s)%s:", p.Investigating, things(p.Tried, "rerun"), differing(p.Differ))
+			m.doing = fmt.Sprintf("why does %s differ? %s;", p.Investigating, things(p.Tried, "rerun"))
 		}
 		m.at(int64(1000*p.Handled), int64(1000*p.Total))
 	}
