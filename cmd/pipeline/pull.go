@@ -118,7 +118,7 @@ func (f *pullFlags) pull(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer store.Close()
-	show := newTransfer("pulling", os.Stderr)
+	show := newTransfer("pulling")
 	r, err := f.open(ctx, args[0], store, show.progress)
 	if err != nil {
 		return err

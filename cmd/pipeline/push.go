@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
 	"github.com/ptbr-slm/pipeline/dag"
@@ -115,7 +114,7 @@ func (f *pushFlags) push(c *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	show := newTransfer("pushing", os.Stderr)
+	show := newTransfer("pushing")
 	r, err := f.open(ctx, args[0], store, show.progress)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		out = os.Stderr
 	}
 	scr := newScreen(out, store.Ledger(), f.jobs)
-	bucket, err := f.sharing.open(ctx, store, besides(scr, "moving").progress)
+	bucket, err := f.sharing.open(ctx, store, scr.transfer("moving").progress)
 	if err != nil {
 		scr.close()
 		return err

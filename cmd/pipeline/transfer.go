@@ -3,73 +3,47 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 )
 
-// transfer shows how bytes move to or from a remote, once they take a while: on a
-// terminal in one line that changes, elsewhere in lines of their own.
+// transfer counts bytes that move to or from a remote, and shows them once they take a
+// while: on a meter, or, where a run's bars are drawn, in lines among them.
 type transfer struct {
 	verb  string // pushing, pulling
-	out   io.Writer
-	live  bool // out is a terminal and nothing else draws on it
-	began time.Time
+	meter *meter // or nil, and then
+	lines io.Writer
 
-	mu    sync.Mutex
-	said  time.Time
-	drawn bool
-	done  int64
+	mu   sync.Mutex
+	said time.Time
+	done int64
 }
 
-// newTransfer shows on f.
-func newTransfer(verb string, f *os.File) *transfer {
-	return &transfer{verb: verb, out: f, live: isTerminal(f) && os.Getenv("TERM") != "dumb", began: time.Now()}
-}
+func newTransfer(verb string) *transfer { return &transfer{verb: verb, meter: newMeter(verb, size)} }
 
-// besides shows among the lines of a screen.
-func besides(s *screen, verb string) *transfer {
-	return &transfer{verb: verb, out: s.out, began: time.Now()}
+func (s *screen) transfer(verb string) *transfer {
+	return &transfer{verb: verb, lines: s.out, said: time.Now()}
 }
-
-// briefly is how long a transfer goes without a word.
-const briefly = 2 * time.Second
 
 // progress is what remote.Options.Progress wants.
 func (t *transfer) progress(done, total int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
 	t.done = done
-	every := quiet
-	if t.live {
-		every = 200 * time.Millisecond
+	switch now := time.Now(); {
+	case total == 0:
+	case t.meter != nil:
+		t.meter.at(done, total)
+	case now.Sub(t.said) >= quiet:
+		t.said = now
+		fmt.Fprintf(t.lines, "%s %s of %s\n", t.verb, size(done), size(total))
 	}
-	elapsed := now.Sub(t.began)
-	if elapsed < briefly || now.Sub(t.said) < every || total == 0 {
-		return
-	}
-	t.said = now
-	rate := float64(done) / elapsed.Seconds()
-	line := fmt.Sprintf("%s: %s of %s, %s/s", t.verb, size(done), size(total), size(int64(rate)))
-	if done > 0 && done < total {
-		line += fmt.Sprintf(", about %s left", duration(float64(total-done)/rate))
-	}
-	if t.live {
-		t.drawn = true
-		fmt.Fprintf(t.out, "\r\x1b[K%s", line)
-		return
-	}
-	fmt.Fprintln(t.out, line)
 }
 
-// close takes the line away.
+// close takes the meter away.
 func (t *transfer) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.drawn {
-		fmt.Fprint(t.out, "\r\x1b[K")
-		t.drawn = false
+	if t.meter != nil {
+		t.meter.close()
 	}
 }
 
