@@ -102,6 +102,9 @@ func (f *gcFlags) run(c *cobra.Command) error {
 }
 
 func (f *gcFlags) collect(ctx context.Context, s *artifacts.Store, o artifacts.GCOptions) (*artifacts.GCPlan, error) {
+	m := newMeter("removing", func(n int64) string { return things(int(n), "file") })
+	defer m.close()
+	m.first("looking through the store")
 	if f.dryRun {
 		return s.PlanGC(ctx, o)
 	}
@@ -111,10 +114,7 @@ func (f *gcFlags) collect(ctx context.Context, s *artifacts.Store, o artifacts.G
 			fmt.Fprintf(os.Stderr, "waiting for the store, which is in use by %s\n", strings.Join(holders, " and "))
 		}
 	}
-	m := newMeter("removing", func(n int64) string { return things(int(n), "file") })
-	plan, err := s.Collect(ctx, o, onWait, func(done, total int) { m.at(int64(done), int64(total)) })
-	m.close()
-	return plan, err
+	return s.Collect(ctx, o, onWait, func(done, total int) { m.at(int64(done), int64(total)) })
 }
 
 func (f *gcFlags) print(w io.Writer, p *artifacts.GCPlan) {
