@@ -40,6 +40,9 @@ func (l *Ledger) PutConfig(digest string, config []byte) error {
 }
 
 func (t *tx) putConfig(digest string, config []byte) error {
+	if known, err := t.has("SELECT 1 FROM configs WHERE digest = ?", digest); known || err != nil {
+		return err
+	}
 	return t.exec("INSERT INTO configs (digest, json) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, string(config))
 }
 

@@ -55,8 +55,8 @@ func adviseLedger(doing, path string, err error) error {
 		return fmt.Errorf("ledger: %s: %s: another process has held it for more than %s: find it with `fuser %s`, then run again: %w",
 			doing, path, busyTimeout, path, err)
 	case se.Code == sqlite3.ErrCorrupt, se.Code == sqlite3.ErrNotADB:
-		return fmt.Errorf("ledger: %s: %s is damaged or no ledger: move it away (with its -wal file), or put back a backup (%s.bak-…), then run again: the objects stay, but what they were made for is recomputed: %w",
-			doing, path, filepath.Base(path), err)
+		return fmt.Errorf("ledger: %s: %s is damaged or no ledger: `pipeline doctor --rebuild-ledger` makes it anew from the store's journal and keeps the damaged file; if it is something else, move it away: %w",
+			doing, path, err)
 	}
 	return fmt.Errorf("ledger: %s: %s: %w", doing, path, err)
 }

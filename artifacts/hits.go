@@ -57,6 +57,11 @@ func (t *tx) putList(pairs [][2]string) (digest string, err error) {
 	}
 	sum := sha256.Sum256(b)
 	digest = hex.EncodeToString(sum[:])
+	// The run after one of which nothing changed has the same list: do not hand SQLite a
+	// megabyte for nothing.
+	if known, err := t.has("SELECT 1 FROM lists WHERE digest = ?", digest); known || err != nil {
+		return digest, err
+	}
 	return digest, t.exec("INSERT INTO lists (digest, parts) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, string(b))
 }
 

@@ -47,7 +47,11 @@ type Ledger struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	full  bool // PRAGMA synchronous of conn is FULL
-	runs  map[int64]*disk.File
+
+	journalPath string
+	journal     *journal
+
+	runs map[int64]*disk.File
 }
 
 // openEmptyLedger is the ledger of a store that does not exist.
@@ -76,7 +80,7 @@ func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{path: path, locks: filepath.Join(s.dir, locksDir), readOnly: s.readOnly,
+	l := &Ledger{path: path, locks: filepath.Join(s.dir, locksDir), readOnly: s.readOnly, journalPath: s.journalPath(path),
 		stmts: map[string]*sql.Stmt{}, runs: map[int64]*disk.File{}}
 	if s.readOnly && !exists(path) {
 		if create {
@@ -101,6 +105,11 @@ func (s *Store) openLedger(path string, create bool) (*Ledger, error) {
 		return nil, err
 	}
 	defer lock.Unlock()
+	if s.lost(path) {
+		if _, err := s.rebuild(context.Background(), path, false); err != nil {
+			return nil, err
+		}
+	}
 	if err := l.openWrite(s); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -178,6 +187,9 @@ func (l *Ledger) openWrite(s *Store) error {
 		return adviseLedger("open", l.path, err)
 	}
 	l.full = true
+	if err := l.openJournal(ctx); err != nil {
+		return err
+	}
 	return l.openReaders("_query_only=1")
 }
 
@@ -209,6 +221,9 @@ func (l *Ledger) close() error {
 	}
 	if l.read != nil {
 		errs = append(errs, l.read.Close())
+	}
+	if l.journal != nil {
+		errs = append(errs, l.journal.f.Close())
 	}
 	if l.conn != nil {
 		errs = append(errs, l.conn.Close())

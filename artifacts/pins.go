@@ -3,7 +3,6 @@ package artifacts
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -52,16 +51,15 @@ func (s *Store) Pin(pins ...Pin) error {
 func (s *Store) Unpin(artifacts ...string) error {
 	return s.ledger.transact("unpin", true, func(t *tx) error {
 		for _, a := range artifacts {
-			q, err := t.prepare("DELETE FROM pins WHERE artifact = ?")
+			pinned, err := t.has("SELECT 1 FROM pins WHERE artifact = ?", a)
 			if err != nil {
 				return err
 			}
-			res, err := q.Exec(a)
-			if err != nil {
-				return err
+			if !pinned {
+				return fmt.Errorf("artifact %s is not pinned: %w", a, fs.ErrNotExist)
 			}
-			if n, err := res.RowsAffected(); err != nil || n == 0 {
-				return errors.Join(err, fmt.Errorf("artifact %s is not pinned: %w", a, fs.ErrNotExist))
+			if err := t.exec("DELETE FROM pins WHERE artifact = ?", a); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -81,6 +81,9 @@ func (l *Ledger) commit(batch []*write) error {
 	}
 	err := t.each(batch)
 	if err == nil {
+		err = l.journal.write(durable)
+	}
+	if err == nil {
 		op := fault.Commit
 		if durable {
 			op = fault.Durable
@@ -90,6 +93,7 @@ func (l *Ledger) commit(batch []*write) error {
 	if err != nil {
 		// After some errors, a full disk among them, SQLite has rolled back by itself.
 		_ = t.exec("ROLLBACK")
+		l.journal.back(0)
 	}
 	return err
 }
@@ -102,7 +106,9 @@ func (t *tx) each(batch []*write) error {
 		if err := t.exec("SAVEPOINT one"); err != nil {
 			return err
 		}
+		mark := len(t.l.journal.pending)
 		if w.err = w.do(t); w.err != nil {
+			t.l.journal.back(mark)
 			// Fails when SQLite has given up the whole transaction, and then so must we.
 			if err := t.exec("ROLLBACK TO one"); err != nil {
 				return errors.Join(w.err, err)
@@ -134,6 +140,21 @@ func (t *tx) exec(query string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Exec(args...)
-	return err
+	res, err := s.Exec(args...)
+	if err != nil || !journalled(query) {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return t.l.journal.add(query, args)
+}
+
+// has says whether a query gives any row.
+func (t *tx) has(query string, args ...any) (found bool, err error) {
+	s, err := t.prepare("SELECT EXISTS (" + query + ")")
+	if err != nil {
+		return false, err
+	}
+	return found, s.QueryRow(args...).Scan(&found)
 }
