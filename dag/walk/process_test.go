@@ -47,8 +47,11 @@ func TestMain(m *testing.M) {
 				return err
 			}
 		}
-		if role == "worker" {
+		switch role {
+		case "worker":
 			return executor.Work(os.Stdin, os.Stdout, kinds())
+		case "collector":
+			return collect(context.Background(), os.Getenv(homeVariable))
 		}
 		return coordinate()
 	}()
@@ -76,6 +79,16 @@ func coordinate() error {
 		fmt.Println(digests(s))
 	}
 	return errors.Join(err, pool.Close())
+}
+
+// collect is `pipeline gc --keep-runs 1`.
+func collect(ctx context.Context, home string) error {
+	store, err := artifacts.Open(filepath.Join(home, "store"), artifacts.Options{LeaveLitter: true})
+	if err != nil {
+		return err
+	}
+	_, err = store.Collect(ctx, artifacts.GCOptions{KeepRuns: 1}, func([]string) {}, nil)
+	return errors.Join(err, store.Close())
 }
 
 // bePlain starts this program again without the right of root to pass by permissions, so

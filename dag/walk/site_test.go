@@ -71,10 +71,11 @@ func removeAll(dir string) {
 type site struct {
 	*region
 	home, aux string
+	role      string // of the processes that things happen to
 }
 
 func (r *region) site(name string) (*site, error) {
-	s := &site{region: r, home: filepath.Join(r.dir, name, "home"), aux: filepath.Join(r.dir, name, "aux")}
+	s := &site{region: r, home: filepath.Join(r.dir, name, "home"), aux: filepath.Join(r.dir, name, "aux"), role: "coordinator"}
 	for _, d := range []string{s.home, s.aux} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
@@ -95,7 +96,7 @@ var plain = recipe{name: "walk", to: "b", steps: 3}
 
 // copy makes another site like this one.
 func (s *site) copy(name string) (*site, error) {
-	c := &site{region: s.region, home: filepath.Join(s.dir, name, "home"), aux: filepath.Join(s.dir, name, "aux")}
+	c := &site{region: s.region, home: filepath.Join(s.dir, name, "home"), aux: filepath.Join(s.dir, name, "aux"), role: s.role}
 	if err := os.MkdirAll(c.aux, 0o755); err != nil {
 		return nil, err
 	}
@@ -173,8 +174,11 @@ type coordinator struct {
 // begin starts a run under a case, which may be empty. When it ends well its digests must
 // be those wanted, if any are.
 func (s *site) begin(c faulttest.Case, file string, jobs int, want string) (*coordinator, error) {
-	p := &coordinator{Cmd: exec.Command(os.Args[0]), want: want}
-	p.Env = append(os.Environ(), "GOGC=off", roleVariable+"=coordinator", homeVariable+"="+s.home, fileVariable+"="+file, jobsVariable+"="+strconv.Itoa(jobs))
+	p := &coordinator{Cmd: exec.Command(os.Args[0])}
+	if s.role == "coordinator" {
+		p.want = want
+	}
+	p.Env = append(os.Environ(), "GOGC=off", roleVariable+"="+s.role, homeVariable+"="+s.home, fileVariable+"="+file, jobsVariable+"="+strconv.Itoa(jobs))
 	if c.Dir != "" {
 		p.Env = append(p.Env, caseVariable+"="+c.Encode())
 	}

@@ -48,6 +48,9 @@ func starts() []*start {
 				return p.Op == fault.Signal || p.Op == fault.Send || p.Op == fault.Receive
 			},
 			from: fault.Signal},
+
+		// Garbage of another text, and a killed run's, is collected.
+		{name: "garbage", make: (*site).soil, walks: func(faulttest.Place) bool { return true }},
 	}
 }
 
@@ -87,6 +90,25 @@ func (s *site) use(ctx context.Context) error {
 	state := fmt.Sprintf(`{"url":"%s/more.txt","etag":"\"1\"","bytes":9}`, s.server.URL)
 	return errors.Join(os.Remove(filepath.Join(c.Dir, "hit")), os.Remove(whole),
 		os.WriteFile(whole+".part", []byte(more[:9]), 0o644), os.WriteFile(whole+".part.json", []byte(state), 0o644))
+}
+
+// soil brings a site to where "garbage" starts.
+func (s *site) soil(ctx context.Context) error {
+	if err := s.use(ctx); err != nil {
+		return err
+	}
+	if _, err := s.run(ctx); err != nil {
+		return err
+	}
+	if err := s.write("text.txt", text+" x"); err != nil {
+		return err
+	}
+	c := s.newCase(faulttest.Place{Process: "worker", Nth: 40}, faulttest.KillBefore, 0)
+	if _, err := s.suffer(c, "p.yaml", 1, ""); err != nil {
+		return err
+	}
+	s.role = "collector"
+	return errors.Join(s.write("text.txt", text), os.Remove(filepath.Join(c.Dir, "hit")))
 }
 
 // trace lists the events of a run. A run that ends well ends with the digests wanted.
@@ -135,7 +157,7 @@ func (st *start) choose() (all []one) {
 			continue
 		}
 		// The folders of the objects are alike.
-		if !everything && p.Op == fault.Mkdir && filepath.Dir(p.Path) == "store/objects" && n%32 != 0 {
+		if !everything && filepath.Dir(p.Path) == "store/objects" && p.Op != fault.SyncDir && n%32 != 0 {
 			continue
 		}
 		losses := 0
@@ -228,7 +250,7 @@ func TestWalk(t *testing.T) {
 			events[p.Process]++
 		}
 		ones := st.choose()
-		t.Logf("from %s: %d events of the coordinator, %d of workers, %d faults to try", st.name, events["coordinator"], events["worker"], len(ones))
+		t.Logf("from %s: %d events of the %s, %d of workers, %d faults to try", st.name, events[st.template.role], st.template.role, events["worker"], len(ones))
 		all = append(all, ones...)
 	}
 
