@@ -112,6 +112,11 @@ func TestShare(t *testing.T) {
 		t.Errorf("after pull the run did %v", ran)
 	}
 
+	b.edit("many.yaml", "with: {rules: {}}", "with: {rules: {links: false}}")
+	if code, out, stderr := b.pipeline("explain", "many.yaml", "clean"); code != 0 || !strings.Contains(out, "with.rules.links") {
+		t.Errorf("explain of what was pulled: exit code %d\n%s%s", code, out, stderr)
+	}
+
 	// A machine with a document more finds what it has in common, and shares the rest.
 	c := a.again(t)
 	c.write("texts.jsonl", smallTexts(13))
