@@ -97,7 +97,8 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 		out = os.Stderr
 	}
 	scr := newScreen(out, store.Ledger(), f.jobs)
-	bucket, err := f.sharing.open(ctx, store, scr.transfer("moving").progress)
+	moves := scr.transfer("fetching")
+	bucket, err := f.sharing.open(ctx, store, moves.progress)
 	if err != nil {
 		scr.close()
 		return err
@@ -138,7 +139,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 			printResults(out, s, placed)
 		}
 	}
-	perr = errors.Join(perr, f.share(ctx, bucket, store, s, out))
+	perr = errors.Join(perr, f.share(ctx, bucket, store, s, moves, out))
 	var stopped *dag.Stopped
 	tellStory(os.Stderr, s, rerun(args[0], f)) // what continue-on-error let pass as well
 	if errors.As(err, &stopped) {

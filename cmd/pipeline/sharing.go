@@ -36,11 +36,13 @@ func (f *sharing) open(ctx context.Context, store *artifacts.Store, progress fun
 }
 
 // share pushes what a run made, if that was asked for.
-func (f *sharing) share(ctx context.Context, r *remote.Remote, store *artifacts.Store, s *dag.Summary, w io.Writer) error {
+func (f *sharing) share(ctx context.Context, r *remote.Remote, store *artifacts.Store, s *dag.Summary, show *transfer, w io.Writer) error {
 	if !f.push || ctx.Err() != nil {
 		return nil
 	}
+	show.alone("pushing")
 	p, err := pushRun(ctx, r, store.Ledger(), s.Run, nil, false)
+	show.close()
 	if err != nil {
 		return interrupted(ctx, fmt.Errorf("what run %d made is here, but could not be shared: %w", s.Run, err), "what was sent stays; `pipeline push` goes on")
 	}

@@ -40,6 +40,13 @@ func (t *transfer) progress(done, total int64) {
 	}
 }
 
+// alone goes on with a meter, once the bars are gone.
+func (t *transfer) alone(verb string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.verb, t.meter = verb, newMeter(verb, size)
+}
+
 // close takes the meter away.
 func (t *transfer) close() {
 	if t.meter != nil {
