@@ -101,23 +101,30 @@ func (c Case) Encode() string {
 
 // Inject makes an injector of an encoded case, for the process of that name, and sets it.
 func Inject(encoded, process string) error {
+	i, err := newInjector(encoded, process)
+	if err == nil {
+		fault.Inject(i)
+	}
+	return err
+}
+
+func newInjector(encoded, process string) (*injector, error) {
 	i := &injector{process: process, seen: map[string]int{}}
 	if err := json.Unmarshal([]byte(encoded), &i.Case); err != nil {
-		return err
+		return nil, err
 	}
 	var err error
 	if i.Fault.Loses() {
 		if i.journal, err = openJournal(i.Case); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if i.Trace {
 		if i.trace, err = os.OpenFile(filepath.Join(i.Dir, "trace"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	fault.Inject(i)
-	return nil
+	return i, nil
 }
 
 // Places lists the events of a traced run, in the order in which they came.
