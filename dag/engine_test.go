@@ -47,7 +47,7 @@ func kinds() []stage.Kind {
 		{Name: "count", Version: 1, Map: "docs", In: []stage.Port{many(file("docs"))}, Mid: []stage.Port{file("counts")}, Out: []stage.Port{file("total")},
 			Config: count{Gate: 1 << 30}, JoinConfig: []string{"gate"}, New: stage.Build(func(c count) (stage.Stage, error) { return c, nil })},
 		{Name: "steps", Version: 1, Threads: true, In: []stage.Port{file("total")}, Out: []stage.Port{file("model")},
-			Config: steps{Steps: 3}, Unkeyed: []string{"crash"}, New: stage.Build(func(c steps) (stage.Stage, error) { return c, nil })},
+			Config: steps{Steps: 3}, Unkeyed: []string{"crash"}, Machine: func([]byte) (string, error) { return processors, nil }, New: stage.Build(func(c steps) (stage.Stage, error) { return c, nil })},
 		{Name: "misbehave", Version: 1, In: []stage.Port{many(file("docs"))}, Out: []stage.Port{file("docs")},
 			Config: misbehave{}, New: stage.Build(func(c misbehave) (stage.Stage, error) { return c, nil })},
 	}
@@ -321,7 +321,7 @@ func (b *bench) plan() *dag.Plan {
 	b.t.Helper()
 	p, s, src := b.open()
 	defer s.Close()
-	plan, err := dag.MakePlan(p, s, src, nil)
+	plan, err := dag.MakePlan(p, s, src, nil, b.jobs)
 	if err != nil {
 		b.t.Fatal(err)
 	}
