@@ -153,6 +153,9 @@ func (s *Store) PutManifest(m *Manifest) (digest string, err error) {
 func (s *Store) Manifest(digest string) (*Manifest, error) {
 	path := s.ObjectPath(digest)
 	b, err := disk.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read a manifest: the store %s does not have artifact %.12s any more, or never had it: run the pipeline to make it again: %w", s.dir, digest, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, advise("read a manifest", path, err)
 	}

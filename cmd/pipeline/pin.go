@@ -90,7 +90,8 @@ func unpinCommand() *cobra.Command {
 		Short: "Give pinned outputs back to garbage collection",
 		Long: `Give pinned artifacts back to ` + "`pipeline gc`" + `, which removes them when no run needs them.
 
-` + whatToPin + ` The name that a pin was given will do, too, for all that have it.`,
+` + whatToPin + `
+The name that a pin was given will do, too, for all that have it.`,
 		Example: "  pipeline unpin train.model --run 12\n  pipeline unpin run:12\n  pipeline unpin \"as published\"",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
