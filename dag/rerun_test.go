@@ -592,7 +592,7 @@ func TestRerunUnknown(t *testing.T) {
 // TestRerunStops: when asked to stop it does, and leaves nothing.
 func TestRerunStops(t *testing.T) {
 	b := newBench(t)
-	b.edit("steps: 5", "steps: 3000")
+	b.edit("steps: 5", "steps: 1000")
 	b.run()
 	ctx, cancel := context.WithCancel(t.Context())
 	p, err := pipelinefile.Load(filepath.Join(b.dir, "p.yaml"), pipelinefile.Options{Kinds: plants()})
