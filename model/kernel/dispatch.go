@@ -43,3 +43,30 @@ func fastest[T Float]() *path[T] {
 	}
 	return plain[T]()
 }
+
+// Paths names the paths that this processor has, bf16 products included, the fastest
+// first.
+func Paths() (names []string) {
+	if HasBF16() {
+		names = append(names, bf16Path().name)
+	}
+	for _, p := range paths() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// NewCPUOn is NewCPU on a path that is named, whatever the process uses.
+func NewCPUOn(name string, threads int) (*CPU[float32], error) {
+	c := NewCPU[float32](threads)
+	if name == "avx512bf16" {
+		return c, c.UseBF16()
+	}
+	for _, p := range paths() {
+		if p.name == name {
+			c.path = p
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("no kernels %q here; this processor has %s", name, strings.Join(Paths(), ", "))
+}

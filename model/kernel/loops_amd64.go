@@ -27,6 +27,21 @@ func transposePairs8(blocks int, dst *float32, step int, src *float32, stride in
 //go:noescape
 func interleave16(pairs int, dst *float32, step int, src *float32, stride int)
 
+// peakAVX512 does n rounds of multiply-adds on registers.
+//
+//go:noescape
+func peakAVX512(n int)
+
+// peakAVX2 does n rounds of multiply-adds on registers.
+//
+//go:noescape
+func peakAVX2(n int)
+
+// peakBF16 does n rounds of multiply-adds on registers.
+//
+//go:noescape
+func peakBF16(n int)
+
 // transpose8 lays 8 rows out as 8·blocks columns.
 //
 //go:noescape

@@ -20,6 +20,11 @@ type path[T Float] struct {
 	// of fused multiply-adds over k in order. k counts words.
 	tile func(k int, a, b, c []T, ldc int)
 
+	// peak does n rounds of multiply-adds on registers alone, each of so many floating-point
+	// operations. nil in plain Go.
+	peak  func(n int)
+	round int
+
 	dot func(x, y []T) T // 16 lanes, folded by halves
 	sum func(x []T) T    // 16 lanes, folded by halves
 	top func(x []T) T    // the largest, in 16 lanes

@@ -8,7 +8,7 @@ import "golang.org/x/sys/cpu"
 func vectorPaths() (all []*path[float32]) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx512", pair: 1, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+		all = append(all, &path[float32]{name: "avx512", pair: 1, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
 			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
 			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
@@ -16,7 +16,7 @@ func vectorPaths() (all []*path[float32]) {
 			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
 	}
 	if x.HasAVX2 && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx2", pair: 1, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+		all = append(all, &path[float32]{name: "avx2", pair: 1, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
 			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
 			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
@@ -34,6 +34,7 @@ func bf16Path() *path[float32] {
 	}
 	p := *all[0]
 	p.name, p.pair, p.packA, p.packB, p.tile = "avx512bf16", 2, packPairsA8, packPairsB32, tileBF
+	p.peak, p.round = peakBF16, 24*16*4
 	return &p
 }
 

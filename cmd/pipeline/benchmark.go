@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/model/benchmark"
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/spf13/cobra"
+)
+
+func benchmarkCommand() *cobra.Command {
+	var presets, paths []string
+	var threads []int
+	var rows, vocab int
+	var least time.Duration
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "benchmark",
+		Short: "Measure kernels, training and generation on this machine",
+		Long: `Measure products of matrices, a training step and generation, for networks of the presets
+named, as a share of what this machine can do at most: multiply-adds on registers alone, and
+reading memory. Each figure is the median of five runs. For figures to compare, let nothing
+else run.
+
+With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"threads",
+"gigabytes-per-second"}], "gemms": [{"path", "form", "m", "n", "k", "threads", "gflops",
+"share-of-peak"}], "steps": [{"path", "preset", "threads", "tokens", "tokens-per-second",
+"gflops", "share-of-peak", "bytes"}], "decodes": [{"preset", "threads", "tokens-per-second",
+"gigabytes-per-second", "share-of-read"}]}.`,
+		Example: "  pipeline benchmark\n  pipeline benchmark --preset 85m --threads 1 --path avx512 --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o := benchmark.Options{Vocab: vocab, Threads: threads, Paths: paths, Time: least, Rows: rows}
+			for _, name := range presets {
+				p, err := rwkv.Named(name)
+				if err != nil {
+					return usage{fmt.Errorf("--preset: %w", err)}
+				}
+				o.Presets = append(o.Presets, p)
+			}
+			if len(threads) == 0 {
+				o.Threads = slices.Compact([]int{1, runtime.NumCPU()})
+			}
+			for _, n := range o.Threads {
+				if n < 1 {
+					return usage{fmt.Errorf("--threads %d: there must be at least one", n)}
+				}
+			}
+			if rows < 1 || vocab < 2 {
+				return usage{errors.New("--tokens must be at least 1 and --vocab at least 2")}
+			}
+			if len(paths) == 0 {
+				o.Paths = kernel.Paths()
+				if len(o.Paths) > 1 { // plain Go is for machines that have nothing else
+					o.Paths = o.Paths[:len(o.Paths)-1]
+				}
+			}
+			for _, p := range o.Paths {
+				if _, err := kernel.NewCPUOn(p, 1); err != nil {
+					return usage{fmt.Errorf("--path: %w", err)}
+				}
+			}
+			if isTerminal(os.Stderr) {
+				begun := time.Now()
+				o.Done = func(what string) {
+					fmt.Fprintf(os.Stderr, "%s measured, %s so far\n", what, duration(time.Since(begun).Seconds()))
+				}
+			}
+			r, err := benchmark.Run(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), r)
+			}
+			printBenchmark(c.OutOrStdout(), r)
+			return nil
+		},
+	}
+	c.Flags().StringSliceVar(&presets, "preset", []string{"nano", "micro"}, "networks to measure")
+	c.Flags().StringSliceVar(&paths, "path", nil, "kernels to measure (default all that this processor has but plain Go)")
+	c.Flags().IntSliceVar(&threads, "threads", nil, "numbers of threads to measure (default 1 and the number of CPUs)")
+	c.Flags().IntVar(&rows, "tokens", 512, "tokens of a training step, and rows of the products")
+	c.Flags().IntVar(&vocab, "vocab", 8192, "vocabulary of the networks")
+	c.Flags().DurationVar(&least, "time", time.Second, "time that each figure takes, at least")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return c
+}
+
+func printBenchmark(w io.Writer, r *benchmark.Report) {
+	percent := func(x float64) string {
+		if x == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.0f %%", 100*x)
+	}
+	fmt.Fprintln(w, paint(bold, "at most"))
+	t := newTable("what", "threads", "speed").right(1, 2)
+	for _, p := range r.Peaks {
+		t.row("multiply-adds, "+p.Path, fmt.Sprint(p.Threads), fmt.Sprintf("%.0f GFLOP/s", p.GFLOPS))
+	}
+	for _, p := range r.Reads {
+		t.row("reading memory", fmt.Sprint(p.Threads), fmt.Sprintf("%.1f GB/s", p.GBs))
+	}
+	t.print(w)
+	heading(w, "products")
+	t = newTable("form", "m", "n", "k", "kernels", "threads", "GFLOP/s", "of peak").right(1, 2, 3, 5, 6, 7)
+	for _, g := range r.Gemms {
+		t.row(g.Form, fmt.Sprint(g.M), fmt.Sprint(g.N), fmt.Sprint(g.K), g.Path, fmt.Sprint(g.Threads), fmt.Sprintf("%.1f", g.GFLOPS), percent(g.Share))
+	}
+	t.print(w)
+	heading(w, "training, a micro-batch forward and backward")
+	t = newTable("preset", "kernels", "threads", "tokens/s", "GFLOP/s", "of peak", "memory").right(2, 3, 4, 5, 6)
+	for _, s := range r.Steps {
+		t.row(s.Preset, s.Path, fmt.Sprint(s.Threads), count(int64(s.Speed)), fmt.Sprintf("%.1f", s.GFLOPS), percent(s.Share), size(s.Memory))
+	}
+	t.print(w)
+	heading(w, "generation")
+	t = newTable("preset", "threads", "tokens/s", "GB/s", "of reading").right(1, 2, 3, 4)
+	for _, d := range r.Decodes {
+		t.row(d.Preset, fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share))
+	}
+	t.print(w)
+}

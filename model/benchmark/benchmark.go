@@ -1,0 +1,269 @@
+// Package benchmark measures the kernels and the network on this machine, beside what the
+// machine can do at most: floating-point operations of a loop on registers, bytes of a loop
+// that only reads.
+package benchmark
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/model/graph"
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+)
+
+// Options say what to measure.
+type Options struct {
+	Presets []rwkv.Preset
+	Vocab   int           // of the networks
+	Threads []int         // numbers of threads, each measured
+	Paths   []string      // of kernel.Paths; none: all but plain Go
+	Time    time.Duration // a figure may take, at least
+	Rows    int           // tokens of a training step, and rows of the products
+	Done    func(what string)
+}
+
+// Report is what was measured. It is the JSON document of `pipeline benchmark --json`.
+type Report struct {
+	CPUs    int      `json:"cpus"`
+	Peaks   []Peak   `json:"peaks"`
+	Reads   []Read   `json:"reads"`
+	Gemms   []Gemm   `json:"gemms"`
+	Steps   []Step   `json:"steps"`
+	Decodes []Decode `json:"decodes"`
+}
+
+// Peak is the most that a path can do.
+type Peak struct {
+	Path    string  `json:"path"`
+	Threads int     `json:"threads"`
+	GFLOPS  float64 `json:"gflops"`
+}
+
+// Read is the speed of reading memory, far more than caches hold.
+type Read struct {
+	Threads int     `json:"threads"`
+	GBs     float64 `json:"gigabytes-per-second"` // 10⁹ bytes
+}
+
+// Gemm is a product C[m,n] = op(A)·op(B) over k.
+type Gemm struct {
+	Path    string  `json:"path"`
+	Form    string  `json:"form"` // "NT": b transposed, …
+	M       int     `json:"m"`
+	N       int     `json:"n"`
+	K       int     `json:"k"`
+	Threads int     `json:"threads"`
+	GFLOPS  float64 `json:"gflops"`
+	Share   float64 `json:"share-of-peak"`
+}
+
+// Step is a training step: forward, loss and backward of one micro-batch.
+type Step struct {
+	Path    string  `json:"path"`
+	Preset  string  `json:"preset"`
+	Threads int     `json:"threads"`
+	Tokens  int     `json:"tokens"` // of the micro-batch
+	Speed   float64 `json:"tokens-per-second"`
+	GFLOPS  float64 `json:"gflops"`
+	Share   float64 `json:"share-of-peak"`
+	Memory  int64   `json:"bytes"` // weights, gradient and activations
+}
+
+// Decode is generation, a token at a time.
+type Decode struct {
+	Preset  string  `json:"preset"`
+	Threads int     `json:"threads"`
+	Speed   float64 `json:"tokens-per-second"`
+	GBs     float64 `json:"gigabytes-per-second"` // of weights read
+	Share   float64 `json:"share-of-read"`        // of what reading alone reaches
+}
+
+// runs is how many times a figure is measured; the median counts.
+const runs = 5
+
+// perSecond returns how often f can be done in a second.
+func perSecond(ctx context.Context, least time.Duration, f func()) float64 {
+	f() // warm
+	var took []float64
+	for range runs {
+		if ctx.Err() != nil {
+			return 0
+		}
+		n := 0
+		start := time.Now()
+		for time.Since(start) < least/runs || n == 0 {
+			f()
+			n++
+		}
+		took = append(took, time.Since(start).Seconds()/float64(n))
+	}
+	slices.Sort(took)
+	return 1 / took[runs/2]
+}
+
+// Run measures. When ctx ends it returns ctx.Err().
+func Run(ctx context.Context, o Options) (*Report, error) {
+	r := &Report{CPUs: runtime.NumCPU()}
+	if o.Done == nil {
+		o.Done = func(string) {}
+	}
+	for _, f := range []func(context.Context, *Options, *Report) error{peaks, reads, gemms, steps, decodes} {
+		if err := f(ctx, &o, r); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func peaks(ctx context.Context, o *Options, r *Report) error {
+	for _, path := range o.Paths {
+		for _, threads := range o.Threads {
+			c, err := kernel.NewCPUOn(path, threads)
+			if err != nil {
+				return err
+			}
+			const rounds = 1 << 20
+			if c.Exercise(1) == 0 {
+				continue
+			}
+			flop := 0.0
+			speed := perSecond(ctx, o.Time, func() { flop = c.Exercise(rounds) })
+			r.Peaks = append(r.Peaks, Peak{path, threads, speed * flop / 1e9})
+		}
+	}
+	o.Done("peak")
+	return nil
+}
+
+// peak is that of a path and threads; 0 when it has none.
+func (r *Report) peak(path string, threads int) float64 {
+	for _, p := range r.Peaks {
+		if p.Path == path && p.Threads == threads {
+			return p.GFLOPS
+		}
+	}
+	return 0
+}
+
+// readBytes is more than the caches of common processors hold.
+const readBytes = 512 << 20
+
+func reads(ctx context.Context, o *Options, r *Report) error {
+	x := make([]float32, readBytes/4)
+	for _, threads := range o.Threads {
+		c := kernel.NewCPU[float32](threads)
+		speed := perSecond(ctx, o.Time, func() { c.Read(x) })
+		r.Reads = append(r.Reads, Read{threads, speed * readBytes / 1e9})
+	}
+	o.Done("read")
+	return nil
+}
+
+func gemms(ctx context.Context, o *Options, r *Report) error {
+	for _, p := range o.Presets {
+		for _, s := range []struct {
+			form    string
+			m, n, k int
+		}{{"NT", o.Rows, p.FFN, p.Embd}, {"NN", o.Rows, p.Embd, p.FFN}, {"TN", p.FFN, p.Embd, o.Rows}} {
+			a, b, out := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
+			for i := range a {
+				a[i] = float32(i%7) - 3
+			}
+			for i := range b {
+				b[i] = float32(i%5) - 2
+			}
+			for _, path := range o.Paths {
+				for _, threads := range o.Threads {
+					c, err := kernel.NewCPUOn(path, threads)
+					if err != nil {
+						return err
+					}
+					speed := perSecond(ctx, o.Time, func() { c.Gemm(s.form[0] == 'T', s.form[1] == 'T', s.m, s.n, s.k, a, b, out, false) })
+					g := speed * 2e-9 * float64(s.m) * float64(s.n) * float64(s.k)
+					r.Gemms = append(r.Gemms, Gemm{path, s.form, s.m, s.n, s.k, threads, g, share(g, r.peak(path, threads))})
+				}
+			}
+		}
+		o.Done("products of " + p.Name)
+	}
+	return nil
+}
+
+func share(x, of float64) float64 {
+	if of == 0 {
+		return 0
+	}
+	return x / of
+}
+
+func steps(ctx context.Context, o *Options, r *Report) error {
+	for _, p := range o.Presets {
+		shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
+		tokens, targets := make([]uint32, o.Rows), make([]uint32, o.Rows)
+		for i := range tokens {
+			tokens[i], targets[i] = uint32(i*7919%o.Vocab), uint32((i+1)*7919%o.Vocab)
+		}
+		for _, path := range o.Paths {
+			for _, threads := range o.Threads {
+				before := heap()
+				c, err := kernel.NewCPUOn(path, threads)
+				if err != nil {
+					return err
+				}
+				params := rwkv.Init(shape, 1, threads)
+				net, err := graph.New(c, params, 1, o.Rows)
+				if err != nil {
+					return err
+				}
+				gradient := make([]float32, len(params.Flat))
+				var failed error
+				speed := perSecond(ctx, o.Time, func() {
+					if _, err := net.Run(tokens, targets, gradient); err != nil {
+						failed = err
+					}
+				})
+				if failed != nil {
+					return failed
+				}
+				g := speed * float64(o.Rows) * float64(shape.TrainFLOPs()) / 1e9
+				r.Steps = append(r.Steps, Step{path, p.Name, threads, o.Rows, speed * float64(o.Rows), g, share(g, r.peak(path, threads)), heap() - before})
+				runtime.KeepAlive(net)
+				runtime.KeepAlive(gradient)
+			}
+		}
+		o.Done("training of " + p.Name)
+	}
+	return nil
+}
+
+// heap is the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func decodes(ctx context.Context, o *Options, r *Report) error {
+	for _, p := range o.Presets {
+		shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
+		params := rwkv.Init(shape, 1, slices.Max(o.Threads))
+		state := rwkv.NewState[float32](shape, 1)
+		// A token reads every weight but the other rows of the embedding.
+		bytes := 4 * float64(shape.Parameters()-int64(o.Vocab-1)*int64(p.Embd))
+		for i, threads := range o.Threads {
+			s := rwkv.NewStepper(kernel.NewCPU[float32](threads), params)
+			next := uint32(0)
+			speed := perSecond(ctx, o.Time, func() { s.Step(state, next); next = (next + 1) % uint32(o.Vocab) })
+			r.Decodes = append(r.Decodes, Decode{p.Name, threads, speed, speed * bytes / 1e9, share(speed*bytes/1e9, r.Reads[i].GBs)})
+		}
+		o.Done("decoding of " + p.Name)
+	}
+	return nil
+}

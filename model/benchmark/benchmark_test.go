@@ -1,0 +1,49 @@
+package benchmark
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+)
+
+// Every figure is there, positive and finite; how large it is says the machine.
+func TestRun(t *testing.T) {
+	paths := kernel.Paths()
+	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Rows: 24}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(paths) * 2
+	if len(r.Peaks) != n-2 || len(r.Reads) != 2 || len(r.Gemms) != 3*n || len(r.Steps) != n || len(r.Decodes) != 2 {
+		t.Errorf("%d peaks, %d reads, %d products, %d steps, %d decodes", len(r.Peaks), len(r.Reads), len(r.Gemms), len(r.Steps), len(r.Decodes))
+	}
+	for _, g := range r.Gemms {
+		if !(g.GFLOPS > 0) || (g.Share > 0) != (g.Path != "go") {
+			t.Errorf("%+v", g)
+		}
+	}
+	for _, s := range r.Steps {
+		if !(s.Speed > 0) || !(s.GFLOPS > 0) || s.Memory <= 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+	for _, d := range r.Decodes {
+		if !(d.Speed > 0) || !(d.Share > 0) {
+			t.Errorf("%+v", d)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	o.Paths = []string{"sse"}
+	if _, err := Run(t.Context(), o); err == nil {
+		t.Error("a path that is not there was measured")
+	}
+}
