@@ -133,7 +133,7 @@ func (g *graph) joinReads(n *node) map[string][]file {
 func (g *graph) admit(p *part) {
 	n := p.node
 	c := Components{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: p.settings().digest,
-		Args: p.args, Join: p.join, Inputs: map[string]Listing{}, Seed: g.pipeline.Seed}
+		Args: p.args, Join: p.join, Inputs: map[string]Listing{}, Seed: g.pipeline.Seed, Machine: p.settings().machine}
 	for port, files := range p.reads {
 		if _, ok := n.Kind.Input(port); ok && len(n.feeds[port]) == 0 {
 			continue // unwired: a kind that grows an optional port keeps its keys

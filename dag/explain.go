@@ -115,6 +115,9 @@ func (p *past) own(g *graph, n *node) (rs []Reason, err error) {
 			rs = append(rs, reason("config."+ch.path, ch.was, ch.is, where(n, at), "with."+ch.path))
 		}
 	}
+	if c.Machine != n.config.machine {
+		rs = append(rs, reason("machine", c.Machine, n.config.machine, "", "the class of processors"))
+	}
 	if c.Seed != g.pipeline.Seed {
 		rs = append(rs, reason("seed", strconv.FormatUint(c.Seed, 10), strconv.FormatUint(g.pipeline.Seed, 10), "", "seed"))
 	}

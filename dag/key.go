@@ -49,6 +49,7 @@ type Components struct {
 	Inputs  map[string]Listing `json:"inputs"`
 	Seed    uint64             `json:"seed"`
 	Env     map[string]string  `json:"env,omitempty"`
+	Machine string             `json:"machine,omitempty"` // see stage.Kind
 }
 
 // Listing is the files of one input port, in order: spelled out, or by digest.

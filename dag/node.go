@@ -12,9 +12,10 @@ import (
 
 // settings is a canonical config as a stage gets it, and as keys hold it.
 type settings struct {
-	json   []byte
-	keyed  []byte
-	digest string // of keyed
+	json    []byte
+	keyed   []byte
+	digest  string // of keyed
+	machine string // see stage.Kind.Machine
 }
 
 func newSettings(k *stage.Kind, config []byte) (*settings, error) {
@@ -22,7 +23,13 @@ func newSettings(k *stage.Kind, config []byte) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &settings{config, keyed, digestOf(keyed)}, nil
+	s := &settings{json: config, keyed: keyed, digest: digestOf(keyed)}
+	if k.Machine != nil {
+		if s.machine, err = k.Machine(config); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // settings gives the config that a part, or a join, is handed.

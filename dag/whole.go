@@ -32,6 +32,7 @@ type wholeKey struct {
 	Inputs  map[string][]string `json:"inputs"` // port → digest of each artifact, or of a source's listing; origin where the kind looks at it
 	Seed    uint64              `json:"seed"`
 	Env     map[string]string   `json:"env,omitempty"`
+	Machine string              `json:"machine,omitempty"`
 }
 
 // wholeDetail is what the ledger keeps of a whole stage for us.
@@ -52,7 +53,7 @@ func (g *graph) ready(n *node) bool { return n.missing == 0 && n.late == 0 && g.
 
 func (g *graph) wholeKey(n *node) (string, error) {
 	k := wholeKey{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: n.config.digest, Parts: n.parted.digest,
-		Inputs: map[string][]string{}, Seed: g.pipeline.Seed}
+		Inputs: map[string][]string{}, Seed: g.pipeline.Seed, Machine: n.config.machine}
 	for _, p := range n.Kind.In {
 		for _, f := range n.feeds[p.Name] {
 			digest := ""

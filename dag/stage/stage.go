@@ -54,6 +54,10 @@ type Kind struct {
 	// and never what comes out (how often a checkpoint is saved). They stay out of keys.
 	Unkeyed []string
 
+	// Machine names what of this machine the outputs for a config depend on: the class of
+	// processors whose bits they are, or nothing. It is part of the key. nil: nothing, ever.
+	Machine func(config []byte) (string, error)
+
 	// New decodes a config (canonical JSON: every field present) and checks what
 	// the schema cannot say. Use Build.
 	New func(config []byte) (Stage, error)

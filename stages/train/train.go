@@ -42,6 +42,8 @@ type Config struct {
 	Beta2    float64 `json:"beta2" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
 	Clip     float64 `json:"clip" jsonschema:"minimum=0" jsonschema_description:"highest norm of the gradient; 0: any"`
 
+	Precision string `json:"precision" jsonschema:"enum=fp32,enum=bf16" jsonschema_description:"of the factors of products: fp32 gives the same bits on every machine; bf16 is faster, and its bits are those of processors with AVX512_BF16"`
+
 	LogEvery  int   `json:"log-every" jsonschema:"minimum=1" jsonschema_description:"steps between lines of the log"`
 	EvalEvery int   `json:"eval-every" jsonschema:"minimum=0" jsonschema_description:"steps between validations; 0: at the end only"`
 	EvalLen   int64 `json:"eval-tokens" jsonschema:"minimum=0" jsonschema_description:"tokens of the validation split to validate on, from its beginning"`
@@ -65,9 +67,22 @@ var Kind = stage.Kind{
 	Threads: true,
 	Unkeyed: []string{"save-every", "keep-checkpoints"},
 	Config: Config{Preset: "micro", SeqLen: 256, Batch: 4, Accum: 4, Steps: 2000,
-		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1,
+		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, Precision: train.FP32,
 		LogEvery: 10, EvalEvery: 200, EvalLen: 32768, SaveEvery: 50, Keep: 2},
-	New: stage.Build(New),
+	Machine: machine,
+	New:     stage.Build(New),
+}
+
+// machine is part of the key of a training in bf16.
+func machine(config []byte) (string, error) {
+	var c Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		return "", err
+	}
+	if c.Precision != train.BF16 {
+		return "", nil
+	}
+	return "avx512bf16", nil
 }
 
 // Trainer is a configured train stage.
@@ -114,7 +129,7 @@ func (s *Trainer) recipe(seed uint64) train.Recipe {
 	c := s.c
 	return train.Recipe{SeqLen: c.SeqLen, Batch: c.Batch, Accum: c.Accum, Steps: c.Steps,
 		Rate: c.Rate, MinRatio: c.MinRatio, Warmup: c.Warmup, Decay: c.Decay, Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip,
-		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed, Precision: train.FP32}
+		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed, Precision: c.Precision}
 }
 
 // Run trains.
