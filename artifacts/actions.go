@@ -175,14 +175,23 @@ func raw(s string) json.RawMessage {
 type Duration struct {
 	InputBytes int64
 	Seconds    float64
+	Config     string          // its digest
+	Components json.RawMessage // what the key was computed from
+	Detail     json.RawMessage // Action.Counts
 }
 
 // History gives the durations of the last parts made by a kind, the newest first.
 func (l *Ledger) History(kind string, limit int) (d []Duration, err error) {
-	const query = "SELECT input_bytes, seconds FROM actions WHERE kind = ? ORDER BY created DESC LIMIT ?"
+	const query = "SELECT input_bytes, seconds, config, components, counts FROM actions WHERE kind = ? ORDER BY created DESC LIMIT ?"
 	err = l.each("look up durations", query, []any{kind, limit}, func(r *sql.Rows) error {
-		d = append(d, Duration{})
-		return r.Scan(&d[len(d)-1].InputBytes, &d[len(d)-1].Seconds)
+		var x Duration
+		var components, detail string
+		if err := r.Scan(&x.InputBytes, &x.Seconds, &x.Config, &components, &detail); err != nil {
+			return err
+		}
+		x.Components, x.Detail = raw(components), raw(detail)
+		d = append(d, x)
+		return nil
 	})
 	return d, err
 }

@@ -322,7 +322,7 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	got, err := l.History("even", 2)
-	if want := []Duration{{40, 4}, {20, 2}}; err != nil || !reflect.DeepEqual(got, want) {
+	if want := []Duration{{InputBytes: 40, Seconds: 4}, {InputBytes: 20, Seconds: 2}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v %v, want %v", got, err, want)
 	}
 }

@@ -27,6 +27,9 @@ type Detail struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 	Notices []string           `json:"notices,omitempty"`
 
+	CPU    *float64 `json:"cpu,omitempty"`    // seconds of CPU it took, where that is known
+	Memory int64    `json:"memory,omitempty"` // bytes at its peak, where that is known
+
 	// Depends is what the part read besides its inputs: see depends.go.
 	Depends []task.Dependence `json:"depends,omitempty"`
 }
@@ -35,6 +38,8 @@ type Detail struct {
 type attempt struct {
 	number int // from 1, those of earlier runs counted
 	made   *artifacts.Action
+	cpu    *float64 // seconds of CPU; nil when not known
+	memory int64    // bytes at its peak; 0 when not known
 	hearing
 }
 
@@ -121,7 +126,7 @@ func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
 	}
 	// The part is made and known: checkpoints that cannot be cleared away are waste.
 	_ = c.store.DropPartial(w.key)
-	at.made = a
+	at.made, at.cpu, at.memory = a, res.CPU, res.Memory
 	return nil
 }
 
@@ -198,7 +203,7 @@ func (c *coordinator) action(w *work, res *executor.Result, last map[string]floa
 	if err != nil {
 		return nil, err
 	}
-	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last, Notices: res.Notices, Depends: res.Depends})
+	detail, err := json.Marshal(Detail{Counts: res.Counts, Metrics: last, Notices: res.Notices, Depends: res.Depends, CPU: res.CPU, Memory: res.Memory})
 	if err != nil {
 		return nil, err
 	}

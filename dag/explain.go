@@ -32,6 +32,9 @@ type past struct {
 	parts  []Components    // of those parts whose actions are still known
 	joins  []Components
 	lists  map[string][]FileKey // by digest, once looked up
+
+	sizes     []int64 // bytes of input of each part
+	joinBytes int64   // of the join
 }
 
 func newPast(l *artifacts.Ledger, pipeline, stage string) (*past, error) {
@@ -59,9 +62,9 @@ func newPast(l *artifacts.Ledger, pipeline, stage string) (*past, error) {
 			return nil, fmt.Errorf("ledger: components of %s: %w", k, err)
 		}
 		if c.Join {
-			p.joins = append(p.joins, c)
+			p.joins, p.joinBytes = append(p.joins, c), a.InputBytes
 		} else {
-			p.parts = append(p.parts, c)
+			p.parts, p.sizes = append(p.parts, c), append(p.sizes, a.InputBytes)
 		}
 	}
 	return p, nil

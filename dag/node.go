@@ -109,6 +109,7 @@ type part struct {
 	keep  map[string][]byte // lists named by digest in comps
 	key   string
 	bytes int64 // of its inputs
+	takes *Span // what it is expected to take, from when it is queued to when it is done; nil when unknown
 
 	asked   bool // the remote was asked for it
 	fetched bool // and had it

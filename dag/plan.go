@@ -24,80 +24,105 @@ const (
 type Plan struct {
 	Pipeline string      `json:"pipeline"`
 	Profile  string      `json:"profile,omitempty"`
+	Jobs     int         `json:"jobs"` // CPUs that the estimate of the wall time is for
 	Stages   []PlanStage `json:"stages"`
 	Run      int         `json:"run"`    // parts that have to run, as far as is known
 	Cached   int         `json:"cached"` // parts that are known
-	// Seconds is the estimate for the parts that have to run, from the ledger's
-	// history; negative when there is none.
-	Seconds float64 `json:"seconds"`
+
+	Seconds float64 `json:"seconds"` // the median of Estimate; negative when it is unknown
+
+	// What all that has to run, or may have to, takes together; nil when of some stage
+	// that is unknown.
+	Estimate *Estimate `json:"estimate"`
+	Wall     *Span     `json:"wall"` // from the start of the run to its end
 }
 
 // PlanStage is what a run would do to one stage.
 type PlanStage struct {
-	Name    string   `json:"name"`
-	Kind    string   `json:"kind"`
-	State   string   `json:"state"`
-	Cached  int      `json:"cached"`          // parts
-	Run     int      `json:"run"`             // parts that have to run, as far as is known
-	Open    bool     `json:"open"`            // more parts may come: stages above have to run first
-	After   []string `json:"after,omitempty"` // the stages it waits for
-	Reasons []Reason `json:"reasons,omitempty"`
-	Seconds float64  `json:"seconds"` // estimate; negative when there is no history
-	Error   string   `json:"error,omitempty"`
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind"`
+	State    string    `json:"state"`
+	Cached   int       `json:"cached"` // parts
+	Run      int       `json:"run"`    // parts that have to run, as far as is known
+	Open     bool      `json:"open"`   // more parts may come: stages above have to run first
+	After    []string  `json:"after"`  // the stages it waits for
+	Reasons  []Reason  `json:"reasons"`
+	Seconds  float64   `json:"seconds"`         // the median of Estimate; 0 when there is nothing to run, negative when it is unknown
+	Estimate *Estimate `json:"estimate"`        // nil when it is unknown, or there is nothing to run
+	Error    string    `json:"error,omitempty"` // why it fails
 }
 
-// MakePlan finds out what a run of the target stages would do, without doing it.
-func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[string][]source.Resolved, targets []string) (*Plan, error) {
+// MakePlan finds out what a run of the target stages with so many jobs would do, without
+// doing it.
+func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[string][]source.Resolved, targets []string, jobs int) (*Plan, error) {
 	g, err := newGraph(p, store, sourceFiles(sources), targets)
 	if err != nil {
 		return nil, err
 	}
-	g.wholes = true
 	if err := g.start(); err != nil {
 		return nil, err
 	}
 	if err := g.settle(); err != nil {
 		return nil, err
 	}
-	plan := &Plan{Pipeline: p.Name, Profile: p.Profile, Seconds: 0}
-	held := map[*node]Reason{}
+	return g.plan(jobs)
+}
+
+// plan describes the graph as it is known.
+func (g *graph) plan(jobs int) (*Plan, error) {
+	plan := &Plan{Pipeline: g.pipeline.Name, Profile: g.pipeline.Profile, Jobs: jobs, Estimate: &Estimate{CPU: &Span{}}}
+	w := planner{g, newForecaster(g.store.Ledger()), jobs, map[*node]Reason{}, map[*node]float64{}}
+	takes := map[*node]*Estimate{}
 	for _, n := range g.nodes {
-		if r, ok := g.held(n, held); ok {
-			held[n] = r
-		}
-		s, err := g.planStage(n, held)
+		s, err := w.stage(n)
 		if err != nil {
 			return nil, err
 		}
 		plan.Stages = append(plan.Stages, s)
 		plan.Run += s.Run
 		plan.Cached += s.Cached
-		if s.State != PlanCached {
-			if s.Seconds < 0 || plan.Seconds < 0 {
-				plan.Seconds = -1
-			} else {
-				plan.Seconds += s.Seconds
-			}
+		takes[n] = s.Estimate
+		switch {
+		case s.State != PlanRun && s.State != PlanMayRun:
+		case s.Estimate == nil || plan.Estimate == nil:
+			plan.Estimate = nil
+		default:
+			plan.Estimate.join(s.Estimate)
 		}
+	}
+	plan.Seconds = -1
+	if plan.Estimate != nil {
+		plan.Seconds = plan.Estimate.Seconds
+		wall := g.wall(takes, jobs)
+		plan.Wall = &wall
 	}
 	return plan, nil
 }
 
+// planner plans stages one after the other, in topological order.
+type planner struct {
+	*graph
+	times *forecaster
+	jobs  int
+	off   map[*node]Reason  // stages that do not run
+	grown map[*node]float64 // stages that are not done: see node.growth
+}
+
 // held says why a stage does not run whatever becomes of its own parts.
-func (g *graph) held(n *node, above map[*node]Reason) (Reason, bool) {
+func (w planner) held(n *node) (Reason, bool) {
 	for _, port := range n.Kind.In {
 		for _, f := range n.feeds[port.Name] {
 			u := f.from
 			if u == nil {
 				continue
 			}
-			if r, ok := above[u]; ok {
+			if r, ok := w.off[u]; ok {
 				return r, true
 			}
 			if u.err != nil {
 				return Reason{Component: "gate", New: u.Name, Where: place(u.Pos), Text: "stage " + u.Name + " above it fails"}, true
 			}
-			if u.done && g.refused(u) {
+			if u.done && w.refused(u) {
 				return Reason{Component: "gate", New: u.Name, Where: place(u.Pos), Text: "a gate of stage " + u.Name + " is broken: nothing below it runs"}, true
 			}
 		}
@@ -105,8 +130,8 @@ func (g *graph) held(n *node, above map[*node]Reason) (Reason, bool) {
 	return Reason{}, false
 }
 
-func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
-	s := PlanStage{Name: n.Name, Kind: n.Kind.Name, State: PlanCached}
+func (w planner) stage(n *node) (PlanStage, error) {
+	s := PlanStage{Name: n.Name, Kind: n.Kind.Name, State: PlanCached, After: []string{}, Reasons: []Reason{}}
 	var missed []*part
 	if n.whole != nil {
 		s.Cached = n.whole.Count
@@ -120,7 +145,8 @@ func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
 		}
 	}
 	s.Open = !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil)
-	if r, ok := held[n]; ok {
+	if r, ok := w.held(n); ok {
+		w.off[n] = r
 		s.State, s.Run, s.Open, s.Reasons = PlanHeld, 0, false, []Reason{r}
 		return s, nil
 	}
@@ -129,12 +155,12 @@ func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
 		return s, nil
 	}
 	if n.done {
-		if g.refused(n) {
+		if w.refused(n) {
 			s.State = PlanRefuse
 		}
 		return s, nil
 	}
-	past, err := newPast(g.store.Ledger(), ID(g.pipeline), n.Name)
+	past, err := newPast(w.store.Ledger(), ID(w.pipeline), n.Name)
 	if err != nil {
 		return s, err
 	}
@@ -146,7 +172,7 @@ func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
 		}
 	}
 	sort.Strings(s.After)
-	own, err := past.own(g, n)
+	own, err := past.own(w.graph, n)
 	if err != nil {
 		return s, err
 	}
@@ -175,45 +201,16 @@ func (g *graph) planStage(n *node, held map[*node]Reason) (PlanStage, error) {
 	default:
 		s.State = PlanMayRun
 	}
-	s.Seconds, err = g.estimate(n, missed)
+	scale := n.growth(past, w.grown)
+	w.grown[n] = scale
+	if len(n.absent) == 0 {
+		s.Estimate, err = w.estimate(w.times, n, past, missed, w.jobs, s.State == PlanRun, scale)
+	}
+	s.Seconds = -1
+	if s.Estimate != nil {
+		s.Seconds = s.Estimate.Seconds
+	}
 	return s, err
-}
-
-// estimate is the time that parts would take one after the other, from what parts of
-// the same kind took for each byte of input; negative when none ran before.
-func (g *graph) estimate(n *node, parts []*part) (float64, error) {
-	if len(parts) == 0 {
-		return 0, nil
-	}
-	rate, fixed, err := Rate(g.store.Ledger(), n.Kind.Name)
-	if err != nil || fixed < 0 {
-		return -1, err
-	}
-	var s float64
-	for _, p := range parts {
-		s += max(fixed, rate*float64(p.bytes))
-	}
-	return s, nil
-}
-
-// historyLength is how many of a kind's last parts an estimate looks at.
-const historyLength = 64
-
-// Rate gives the median seconds for each byte of input, and the least seconds, of the
-// last parts of a kind; the latter negative when none ran before.
-func Rate(l *artifacts.Ledger, kind string) (perByte, least float64, err error) {
-	h, err := l.History(kind, historyLength)
-	if err != nil || len(h) == 0 {
-		return 0, -1, err
-	}
-	rates := make([]float64, len(h))
-	least = h[0].Seconds
-	for i, d := range h {
-		rates[i] = d.Seconds / float64(max(d.InputBytes, 1))
-		least = min(least, d.Seconds)
-	}
-	sort.Float64s(rates)
-	return rates[len(rates)/2], least, nil
 }
 
 func sourceFiles(sources map[string][]source.Resolved) map[string][]file {

@@ -64,6 +64,7 @@ type coordinator struct {
 	waits    context.Context      // of those who wait for a key; ends when nothing more is started
 	giveUp   context.CancelFunc
 	began    time.Time
+	outlook
 }
 
 // work is a part on its way through the run.
@@ -173,6 +174,11 @@ func (c *coordinator) loop(ctx context.Context) error {
 				c.halt()
 			}
 		case <-tick.C:
+			for n, ws := range c.running {
+				if len(ws) > 0 {
+					c.show(n) // time passes for parts that say nothing, too
+				}
+			}
 			if err := c.tell(); err != nil && first == nil {
 				first = err
 				c.halt()
@@ -204,6 +210,9 @@ func (c *coordinator) step(ctx context.Context) error {
 			return err
 		}
 		c.hits = c.hits[:0]
+	}
+	if len(c.missed) > 0 {
+		c.foresee()
 	}
 	var unasked []*part
 	for _, p := range c.missed {
@@ -242,6 +251,7 @@ func (c *coordinator) enqueue(p *part) {
 	}
 	cpus, memory := needs(p.node, c.o.Jobs, c.o.Memory)
 	c.seq++
+	c.expect(p)
 	c.queue.add(&work{part: p, seq: c.seq, cpus: cpus, memory: memory}, c.o.Jobs, time.Now())
 }
 
@@ -328,6 +338,8 @@ func (c *coordinator) ran(w *work, at *attempt) error {
 	t.ran++
 	t.ended(time.Now())
 	t.bytesDone += w.bytes
+	t.cost(at, t.ran == 1)
+	c.made(w.part, at.made.Seconds)
 	c.adopt(w.node, at.last)
 	return errors.Join(err, c.complete(w.part, at.made))
 }
@@ -335,6 +347,7 @@ func (c *coordinator) ran(w *work, at *attempt) error {
 // hit takes a part that is known already.
 func (c *coordinator) hit(p *part) {
 	c.stat[p.node].cached++
+	c.made(p, 0)
 	if p.fetched {
 		c.stat[p.node].fetched++
 	}
@@ -352,6 +365,7 @@ func (c *coordinator) stopped(w *work, at *attempt) error {
 func (c *coordinator) lost(w *work, f *Failure) error {
 	err := c.over(w)
 	w.state = partFailed
+	c.made(w.part, 0)
 	c.fail(w.node, *f)
 	return err
 }

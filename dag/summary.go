@@ -23,6 +23,8 @@ type Summary struct {
 	Pipeline string             `json:"pipeline"`
 	Profile  string             `json:"profile,omitempty"`
 	Seconds  float64            `json:"seconds"`
+	Estimate *Span              `json:"estimate"`    // of seconds, when the run began; nil: unknown, or nothing to run
+	CPU      *float64           `json:"cpu_seconds"` // of the parts that ran; nil when not known of all
 	Stages   []StageSummary     `json:"stages"`
 	Metrics  map[string]float64 `json:"metrics"` // "<stage>.<metric>": its last value
 	Failures []Failure          `json:"failures,omitempty"`
@@ -41,6 +43,8 @@ type StageSummary struct {
 	Cached  int               `json:"cached"`
 	Fetched int               `json:"fetched,omitempty"` // of Cached: from another machine, in this run
 	Seconds float64           `json:"seconds"`           // from its first part's start to its last part's end, less what it waited for another run
+	CPU     *float64          `json:"cpu_seconds"`       // of the parts that ran; nil when not known of all
+	Memory  int64             `json:"memory,omitempty"`  // bytes, the largest peak of a worker; 0 when not known
 	Outputs map[string]Output `json:"outputs,omitempty"`
 }
 
@@ -102,6 +106,8 @@ type Observer interface {
 
 // StageStatus is where a stage stands in the middle of a run.
 type StageStatus struct {
+	Left           *Span // what the stage still takes; nil when unknown
+	RunLeft        *Span // what the whole run still takes; nil when unknown
 	Name, Kind     string
 	State          string // "waiting", "running", or as StageSummary.State
 	Parts          int    // known so far
@@ -144,7 +150,8 @@ func (c *coordinator) show(n *node) {
 	}
 	s := c.stageSummary(n)
 	t := c.stat[n]
-	st := StageStatus{Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil),
+	left, all := c.left(n)
+	st := StageStatus{Left: left, RunLeft: all, Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil),
 		Done: t.ran + t.cached, Ran: t.ran, Cached: t.cached, Started: t.started, Seconds: s.Seconds, Handled: t.bytesDone}
 	if st.State == "unfinished" {
 		st.State = "waiting"
@@ -165,7 +172,7 @@ func (c *coordinator) show(n *node) {
 func (c *coordinator) stageSummary(n *node) StageSummary {
 	t := c.stat[n]
 	s := StageSummary{Name: n.Name, Kind: n.Kind.Name, State: "unfinished", Parts: n.count(), Ran: t.ran, Cached: t.cached, Fetched: t.fetched, Outputs: n.outputs,
-		Seconds: t.took(time.Now()).Seconds()}
+		Seconds: t.took(time.Now()).Seconds(), CPU: t.cpu, Memory: t.memory}
 	switch {
 	case n.failed > 0:
 		s.State = "failed"
@@ -181,9 +188,19 @@ func (c *coordinator) stageSummary(n *node) StageSummary {
 
 func (c *coordinator) summary(ctx context.Context) *Summary {
 	s := &Summary{Run: c.run, State: StateDone, Pipeline: c.pipeline.Name, Profile: c.pipeline.Profile, Seconds: time.Since(c.began).Seconds(),
-		Metrics: c.metrics, Failures: c.failures, Said: c.said}
+		CPU: new(float64), Metrics: c.metrics, Failures: c.failures, Said: c.said}
+	if c.foreseen != nil {
+		s.Estimate = c.foreseen.Wall
+	}
 	for _, n := range c.nodes {
-		s.Stages = append(s.Stages, c.stageSummary(n))
+		st := c.stageSummary(n)
+		s.Stages = append(s.Stages, st)
+		if st.Ran > 0 && st.CPU == nil {
+			s.CPU = nil
+		} else if st.Ran > 0 && s.CPU != nil {
+			cpu := *s.CPU + *st.CPU
+			s.CPU = &cpu
+		}
 		if n.notices.Parts > 0 {
 			s.Notices = append(s.Notices, n.notices)
 		}

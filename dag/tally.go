@@ -8,6 +8,12 @@ type tally struct {
 	fetched      int       // of cached
 	started, end time.Time // of the first part at work here, and of the last to end
 	bytesDone    int64
+	cpu          *float64 // seconds of CPU of the parts that ran; nil when not known of all
+	memory       int64    // the largest peak, in bytes
+	queued       Span     // what parts that are queued or at work are expected to take
+	unknown      int      // such parts of which that is not known
+	fitted       float64  // seconds that parts which ran were expected to take
+	spent        float64  // and did
 
 	// Time in which parts waited for another coordinator and none was at work here is not
 	// the stage's.

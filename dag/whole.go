@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
 	"github.com/ptbr-slm/pipeline/dag/stage"
@@ -204,7 +205,7 @@ func settledByKey(a *artifacts.Action) (bool, error) {
 		return false, fmt.Errorf("ledger: detail of action %s: %w", a.Key, err)
 	}
 	for name := range d {
-		if name != "counts" && name != "metrics" {
+		if !slices.Contains([]string{"counts", "metrics", "cpu", "memory"}, name) {
 			return false, nil
 		}
 	}

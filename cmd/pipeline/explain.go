@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/dag"
@@ -23,7 +24,7 @@ each as in ` + "`pipeline plan --json`.",
 		Example: "  pipeline explain pipelines/v16.yaml train --profile sample",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			plan, err := f.plan(c, args[0], args[1:])
+			plan, err := f.plan(c, args[0], args[1:], runtime.NumCPU())
 			if err != nil {
 				return err
 			}
@@ -73,10 +74,15 @@ func printCauses(w io.Writer, chain []dag.PlanStage) {
 			fmt.Fprintf(w, ", nothing changed: %s cached\n", parts(s.Cached))
 			continue
 		case s.State == dag.PlanMayRun:
-			fmt.Fprintf(w, ", nothing of its own changed; it waits for %s\n", strings.Join(s.After, ", "))
-			continue
-		case s.Run > 0:
+			own := "nothing of its own changed"
+			if len(s.Reasons) > 0 {
+				own = "all parts known so far are cached"
+			}
+			fmt.Fprintf(w, ", %s; it waits for %s\n", own, strings.Join(s.After, ", "))
+		case s.Run > 0 && s.Open:
 			fmt.Fprintf(w, ", %d of %s known so far\n", s.Run, parts(s.Run+s.Cached))
+		case s.Run > 0:
+			fmt.Fprintf(w, ", %d of %s\n", s.Run, parts(s.Run+s.Cached))
 		default:
 			fmt.Fprintln(w)
 		}

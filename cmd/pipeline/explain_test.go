@@ -201,7 +201,7 @@ func (w *world) explain(r recipe) dag.PlanStage {
 
 func (w *world) ask(p *pipelinefile.Pipeline) dag.PlanStage {
 	w.t.Helper()
-	plan, err := dag.MakePlan(p, w.store, w.sources(p), nil)
+	plan, err := dag.MakePlan(p, w.store, w.sources(p), nil, 2)
 	if err != nil {
 		w.t.Fatal(err)
 	}

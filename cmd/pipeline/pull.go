@@ -124,7 +124,7 @@ func (f *pullFlags) pull(c *cobra.Command, args []string) error {
 		return err
 	}
 	defer r.Close()
-	scr := newScreen(os.Stderr, store.Ledger(), 1)
+	scr := newScreen(os.Stderr)
 	sources, err := resolveSources(ctx, p, args[2:], store, false, scr.source)
 	scr.close()
 	if err != nil {

@@ -27,6 +27,7 @@ type runFlags struct {
 	locked    bool
 	json      bool
 	sharing
+	cost price
 }
 
 func runCommand(force chan struct{}) *cobra.Command {
@@ -45,10 +46,14 @@ notice. --push shares afterwards what the run made.
 Interrupt once (Ctrl-C) to stop at the next checkpoints, twice to stop at once; a third
 time leaves without waiting for anything.
 
+The time left, of each stage and of the run, and the estimate that the summary holds
+against what the run took, come from the ledger as ` + "`pipeline plan --help`" + ` tells.
+
 With --json the last thing on stdout is one document: {"run": id, "state":
-"done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds", "stages":
+"done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds",
+"estimate": {"seconds", "low", "high"} when it began, null when unknown, "cpu_seconds" or null, "stages":
 [{"name", "kind", "state", "parts", "ran", "cached", "fetched" (of cached: from
---remote), "seconds", "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
+--remote), "seconds", "cpu_seconds" or null, "memory" (peak of a worker, bytes), "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
 [{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}],
 "notices": [{"stage", "parts", "text"}], "said": [what was announced while it ran: whom it waited
 for, what was tried again]}.`,
@@ -62,6 +67,9 @@ for, what was tried again]}.`,
 			if f.jobs < 1 {
 				return usage{fmt.Errorf("--jobs %d: there must be at least one", f.jobs)}
 			}
+			if err := f.cost.check(); err != nil {
+				return err
+			}
 			return f.run(c, force, args)
 		},
 	}
@@ -71,6 +79,7 @@ for, what was tried again]}.`,
 	c.Flags().BoolVarP(&f.keepGoing, "keep-going", "k", false, "after a failure go on with what does not depend on it")
 	c.Flags().BoolVar(&f.locked, "locked", false, "hold sources, settings and outputs to FILE.lock (see `pipeline lock`)")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document on stdout, progress on stderr")
+	f.cost.add(c.Flags())
 	f.sharing.add(c)
 	return c
 }
@@ -96,7 +105,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 	if f.json {
 		out = os.Stderr
 	}
-	scr := newScreen(out, store.Ledger(), f.jobs)
+	scr := newScreen(out)
 	moves := scr.transfer("fetching")
 	bucket, err := f.sharing.open(ctx, store, moves.progress)
 	if err != nil {
@@ -134,7 +143,7 @@ func (f *runFlags) run(c *cobra.Command, force chan struct{}, args []string) err
 			err = e
 		}
 	} else {
-		printSummary(out, s)
+		printSummary(out, s, f.cost)
 		if s.State == dag.StateDone {
 			printResults(out, s, placed)
 		}
@@ -211,7 +220,7 @@ func shortPath(path string) string {
 	return path
 }
 
-func printSummary(w io.Writer, s *dag.Summary) {
+func printSummary(w io.Writer, s *dag.Summary, cost price) {
 	t := newTable("stage", "kind", "state", "parts", "ran", "cached", "time", "output").right(3, 4, 5, 6)
 	ran, fetched := 0, 0
 	for _, st := range s.Stages {
@@ -235,6 +244,19 @@ func printSummary(w io.Writer, s *dag.Summary) {
 		from = fmt.Sprintf(", %d came from the remote", fetched)
 	}
 	fmt.Fprintf(w, "\nrun %d %s in %s, %s ran%s\n", s.Run, stateWord(s.State), duration(s.Seconds), parts(ran), from)
+	if ran == 0 {
+		return
+	}
+	var facts []string
+	if s.Estimate != nil {
+		facts = append(facts, "estimated: "+span(*s.Estimate))
+	}
+	if s.CPU != nil {
+		facts = append(facts, cost.cpuTime(*s.CPU))
+	}
+	if len(facts) > 0 {
+		fmt.Fprintln(w, strings.Join(facts, "; "))
+	}
 }
 
 func stateWord(s string) string {

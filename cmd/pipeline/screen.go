@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ptbr-slm/pipeline/artifacts"
 	"github.com/ptbr-slm/pipeline/dag"
 	"github.com/ptbr-slm/pipeline/dag/executor"
 	"github.com/ptbr-slm/pipeline/dag/source"
@@ -28,20 +27,17 @@ const barSteps = 1000
 // The bars draw themselves in goroutines of their own and ask for their words while they
 // do. So no lock is held while a bar is told anything, or both would wait for ever.
 type screen struct {
-	out    io.Writer
-	term   io.Writer // what the bars draw on
-	ledger *artifacts.Ledger
-	jobs   int
-	bars   *mpb.Progress // nil: plain lines
+	out  io.Writer
+	term io.Writer     // what the bars draw on
+	bars *mpb.Progress // nil: plain lines
 
 	said   time.Time // of the last line about sources
 	stages map[string]*shownStage
 
-	mu    sync.Mutex // guards what bars read: rates, and each stage's status and metrics
-	rates map[string]rate
+	mu      sync.Mutex // guards what bars read: the time left, and each stage's status and metrics
+	runLeft *dag.Span  // of the whole run; nil: unknown
+	total   *mpb.Bar   // shows it
 }
-
-type rate struct{ perByte, least float64 }
 
 type shownStage struct {
 	dag.StageStatus
@@ -51,8 +47,8 @@ type shownStage struct {
 	over    bool
 }
 
-func newScreen(out *os.File, l *artifacts.Ledger, jobs int) *screen {
-	s := &screen{out: out, term: out, ledger: l, jobs: jobs, stages: map[string]*shownStage{}, rates: map[string]rate{}}
+func newScreen(out *os.File) *screen {
+	s := &screen{out: out, term: out, stages: map[string]*shownStage{}}
 	if isTerminal(out) && os.Getenv("TERM") != "dumb" {
 		s.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(28), mpb.WithRefreshRate(150*time.Millisecond))
 		s.out = s.bars
@@ -85,6 +81,7 @@ func (s *screen) Stage(st dag.StageStatus) {
 	}
 	s.mu.Lock()
 	v.StageStatus = st
+	s.runLeft = st.RunLeft
 	s.mu.Unlock()
 	switch st.State {
 	case "waiting", "unfinished":
@@ -93,12 +90,15 @@ func (s *screen) Stage(st dag.StageStatus) {
 		if s.bars == nil {
 			if now := time.Now(); v.said.IsZero() || now.Sub(v.said) >= quiet {
 				v.said = now
-				fmt.Fprintf(s.out, "%-24s %s\n", st.Name, s.words(v))
+				fmt.Fprintf(s.out, "%-24s %s%s\n", st.Name, s.words(v), s.allLeft("; the run: "))
 			}
 			return
 		}
 		if v.bar == nil {
 			v.bar = s.newBar(v)
+			if s.total == nil {
+				s.total = s.bars.New(0, mpb.NopStyle(), mpb.BarPriority(1<<20), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return s.allLeft("the run: ") })))
+			}
 		}
 		v.bar.SetCurrent(int64(barSteps * min(fraction(&v.StageStatus), 0.999)))
 		return
@@ -111,6 +111,16 @@ func (s *screen) Stage(st dag.StageStatus) {
 		v.bar.Abort(true)
 	}
 	fmt.Fprintln(s.out, s.lastLine(v))
+}
+
+// allLeft words how long the whole run still takes; "" when that is unknown.
+func (s *screen) allLeft(before string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.runLeft == nil {
+		return ""
+	}
+	return before + remaining(*s.runLeft) + " left"
 }
 
 func (s *screen) lastLine(v *shownStage) string {
@@ -162,20 +172,21 @@ func (s *screen) words(v *shownStage) string {
 	} else if n := handled(&v.StageStatus); n > 0 && elapsed > 0.2 {
 		words = append(words, size(int64(n/elapsed))+"/s")
 	}
-	if v.metrics != "" {
-		words = append(words, v.metrics)
-	}
-	if left, ok := s.left(v, elapsed); ok {
+	if left := v.Left; left != nil && v.State == "running" {
+		words = append(words, remaining(*left)+" left")
+	} else if left, ok := ownPace(&v.StageStatus, elapsed); ok {
 		words = append(words, "about "+duration(left)+" left")
+	}
+	if v.metrics != "" { // last: the line may be cut at the edge
+		words = append(words, v.metrics)
 	}
 	return strings.Join(words, ", ")
 }
 
-// left estimates the seconds a stage still takes: from how far it is, or, at its
-// beginning, from what the ledger knows of its kind. Unknown while parts may come.
-func (s *screen) left(v *shownStage, elapsed float64) (float64, bool) {
-	f := fraction(&v.StageStatus)
-	if v.Open {
+// ownPace is what a stage that the ledger cannot tell of still takes, in seconds, by how
+// far it is. Unknown while parts may come.
+func ownPace(v *dag.StageStatus, elapsed float64) (float64, bool) {
+	if v.Open || v.State != "running" {
 		return 0, false
 	}
 	if len(v.Running) == 1 && v.Parts == 1 {
@@ -184,23 +195,27 @@ func (s *screen) left(v *shownStage, elapsed float64) (float64, bool) {
 			return float64(p.Total-p.Done) / rate, true
 		}
 	}
-	if f > 0.05 {
-		return elapsed * (1 - f) / f, true
+	f := fraction(v)
+	return elapsed * (1 - f) / max(f, 0.05), f > 0.05
+}
+
+// remaining shows how long something still takes, with its interval.
+func remaining(left dag.Span) string {
+	if left.High < 1 {
+		return "under 1 s"
 	}
-	r, ok := s.rates[v.Kind]
-	if !ok {
-		var err error
-		if r.perByte, r.least, err = dag.Rate(s.ledger, v.Kind); err != nil {
-			r.least = -1
-		}
-		s.rates[v.Kind] = r
+	return fmt.Sprintf("%s (%s–%s)", duration(left.Seconds), brief(left.Low), brief(left.High))
+}
+
+// brief shows seconds in as few characters as will do: "45s", "12m", "3h".
+func brief(s float64) string {
+	switch {
+	case s < 99.5:
+		return fmt.Sprintf("%.0fs", s)
+	case s < 99.5*60:
+		return fmt.Sprintf("%.0fm", s/60)
 	}
-	if r.least < 0 {
-		return 0, false
-	}
-	workers := min(max(v.Parts-v.Done, 1), s.jobs)
-	total := max(r.perByte*float64(v.Bytes), r.least) / float64(workers)
-	return max(total-elapsed, 0), true
+	return fmt.Sprintf("%.0fh", s/3600)
 }
 
 // pace is how much a part does in a second, since it first said how far it is: a part that
@@ -268,6 +283,9 @@ func (s *screen) close() {
 		if v.bar != nil {
 			v.bar.Abort(true)
 		}
+	}
+	if s.total != nil {
+		s.total.Abort(true)
 	}
 	s.bars.Wait()
 }

@@ -39,6 +39,9 @@ type Result struct {
 	Refused []string      `json:"refused,omitempty"` // gates that broke; the outputs are good all the same
 	Counts  Counts        `json:"counts,omitempty"`
 
+	CPU    *float64 `json:"cpu,omitempty"`    // seconds of CPU, of the worker and what it started; nil when not known
+	Memory int64    `json:"memory,omitempty"` // bytes of the worker at its peak; 0 when not known
+
 	Notices []string          `json:"notices,omitempty"` // for the user
 	Depends []task.Dependence `json:"depends,omitempty"` // what else was read: the outputs hold as long as it stays
 }

@@ -187,7 +187,11 @@ func work(ctx context.Context, j *Job, kinds []stage.Kind, w *wire) (r reply) {
 	}()
 	defer bound(j.Memory)()
 	hear := &hearing{partLog: log, wire: w, counts: Counts{}}
+	used := meter()
 	res, err := run(ctx, j, kinds, hear)
+	if err == nil {
+		res.CPU, res.Memory = used()
+	}
 	switch {
 	case err == nil:
 		return reply{Done: res}
