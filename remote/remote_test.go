@@ -218,6 +218,8 @@ func TestSharing(t *testing.T) {
 // miss, said, and a push by who has it right mends it.
 func TestDamage(t *testing.T) {
 	ctx := context.Background()
+	from := newStore(t)
+	keys := makeParts(t, from, 3)
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, r *Remote, key string, a *artifacts.Action) (name string, text []byte) // nil: removed
@@ -250,8 +252,7 @@ func TestDamage(t *testing.T) {
 		}, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			from, to := newStore(t), newStore(t)
-			keys := makeParts(t, from, 3)
+			to := newStore(t)
 			mem := memblob.OpenBucket(nil)
 			r, reader := over(mem, "mem://", from, Options{}), over(mem, "mem://", to, Options{})
 			push(t, r, keys)
@@ -292,6 +293,30 @@ func TestDamage(t *testing.T) {
 			}
 			whole(t, to, keys)
 		})
+	}
+}
+
+// TestNewerFormat holds that an entry of a program to come is left alone: a miss, said,
+// not taken for damage and not written over.
+func TestNewerFormat(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	keys := makeParts(t, s, 2)
+	r := over(memblob.OpenBucket(nil), "mem://", s, Options{})
+	push(t, r, keys)
+	newer := []byte(`{"format":2,"key":{"of":"another shape"}}`)
+	if err := r.bucket.WriteAll(ctx, actionName(keys[0]), newer, nil); err != nil {
+		t.Fatal(err)
+	}
+	f := fetch(t, over(r.bucket, "mem://", newStore(t), Options{}), keys)
+	if p := f.problems[keys[0]]; len(f.entries) != 1 || !errors.Is(p, errNewer) {
+		t.Errorf("fetched %d entries, problems %v", len(f.entries), f.problems)
+	}
+	if p := push(t, r, keys); p.NewEntries != 0 {
+		t.Errorf("the next push sent %+v", p)
+	}
+	if b, err := r.bucket.ReadAll(ctx, actionName(keys[0])); err != nil || string(b) != string(newer) {
+		t.Errorf("the entry is now %s, %v", b, err)
 	}
 }
 

@@ -175,6 +175,31 @@ func TestShareRefusals(t *testing.T) {
 	}
 }
 
+// TestPushKilled kills a push with SIGKILL in the middle: the next one completes it.
+func TestPushKilled(t *testing.T) {
+	a := manyTexts(t, 150)
+	shared := filepath.Join(t.TempDir(), "shared")
+	url := "file://" + shared
+	made := a.run("many.yaml", "texts")
+	push := a.command("push", url, "--jobs", "1")
+	if err := push.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return len(filesBelow(filepath.Join(shared, "objects"))) > 20 })
+	push.Process.Kill()
+	push.Wait()
+	if n := len(filesBelow(filepath.Join(shared, "actions"))); n > 0 {
+		t.Fatal("the push was over before it was killed")
+	}
+	if d, _ := do[pushed](t, a, "push", url, "--json"); d.NewEntries != 1 || d.NewObjects == 0 || d.NewObjects > d.Objects-20 {
+		t.Errorf("push after the kill: %+v", d)
+	}
+	b := a.again(t)
+	if s := b.run("many.yaml", "texts", "--remote", url); len(ranParts(s)) > 0 || digests(s) != digests(made) {
+		t.Errorf("elsewhere a run did %v", ranParts(s))
+	}
+}
+
 // s3Server is a real S3 server, Versity's gateway, over a directory.
 type s3Server struct {
 	t       *testing.T
@@ -249,9 +274,23 @@ func (s *s3Server) url() string {
 	return "s3://" + s3Bucket + "/team/many?endpoint=http://" + s.address + "&region=us-east-1"
 }
 
+// waitFor waits until something has come about.
+func waitFor(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited for five minutes in vain")
+		}
+	}
+}
+
 // objects lists the files of objects that the server has.
-func (s *s3Server) objects() (paths []string) {
-	filepath.WalkDir(filepath.Join(s.root, s3Bucket, "team", "many", "objects"), func(path string, d fs.DirEntry, err error) error {
+func (s *s3Server) objects() []string {
+	return filesBelow(filepath.Join(s.root, s3Bucket, "team", "many", "objects"))
+}
+
+func filesBelow(dir string) (paths []string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			paths = append(paths, path)
 		}
@@ -281,9 +320,7 @@ func TestS3(t *testing.T) {
 	if err := push.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for len(server.objects()) < docs/4 {
-		time.Sleep(5 * time.Millisecond)
-	}
+	waitFor(t, func() bool { return len(server.objects()) >= docs/4 })
 	server.kill()
 	if err := push.Wait(); !errors.As(err, new(*exec.ExitError)) || push.ProcessState.ExitCode() != 1 {
 		t.Fatalf("the push ended with %v although its server died", err)
@@ -311,10 +348,28 @@ func TestS3(t *testing.T) {
 		t.Errorf("after pull the run did %v", ran)
 	}
 
-	victim := server.objects()[7]
-	text, err := os.ReadFile(victim)
-	if err != nil {
-		t.Fatal(err)
+	// One that is sent in pieces.
+	for _, s := range []*sandbox{a, b} {
+		s.write("large.yaml", "pipeline: large\nstages:\n  large: {uses: command, with: {run: \"head -c 40000000 /dev/zero > {out.out}/zeros\"}}\n")
+	}
+	large := a.run("large.yaml")
+	if d, _ := do[pushed](t, a, "push", server.url(), "large.yaml", "--json"); d.NewBytes < 40e6 {
+		t.Errorf("push of a large file: %+v", d)
+	}
+	if s := b.run("large.yaml", "--remote", server.url()); len(ranParts(s)) > 0 || digests(s) != digests(large) {
+		t.Errorf("a large file came from the server, and yet a run did %v", ranParts(s))
+	}
+
+	var victim string
+	var text []byte
+	for _, path := range server.objects() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(b, []byte{0x28, 0xb5, 0x2f, 0xfd}) { // zstd: a shard
+			victim, text = path, b
+		}
 	}
 	text[len(text)/2] ^= 1
 	if err := os.WriteFile(victim, text, 0o644); err != nil {
