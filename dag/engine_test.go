@@ -292,7 +292,7 @@ func (b *bench) open() (*pipelinefile.Pipeline, *artifacts.Store, map[string][]s
 
 type noMemo struct{}
 
-func (noMemo) SourceDigests(ids []source.FileID) []string       { return make([]string, len(ids)) }
+func (noMemo) SourceDigests(ids []source.FileID) []string      { return make([]string, len(ids)) }
 func (noMemo) RememberSources([]source.FileID, []string) error { return nil }
 
 func (b *bench) try(ctx context.Context, tune func(*dag.Options)) (*dag.Summary, error) {
