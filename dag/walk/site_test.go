@@ -72,6 +72,7 @@ type site struct {
 	*region
 	home, aux string
 	role      string // of the processes that things happen to
+	robbed    bool   // an object was taken away by hand
 }
 
 func (r *region) site(name string) (*site, error) {

@@ -322,6 +322,7 @@ func (r *round) vanish(context.Context) error {
 	slices.Sort(digests)
 	d := digests[r.IntN(len(digests))]
 	r.tell("object %s vanishes", d)
+	r.s.robbed = true
 	return os.Remove(filepath.Join(r.s.home, "store", "objects", d[:2], d[2:]))
 }
 
