@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts"
-	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"github.com/ptbr-slm/pipeline/dag/executor"
 	"github.com/ptbr-slm/pipeline/dag/executor/task"
 	"github.com/ptbr-slm/pipeline/dag/source"
@@ -70,15 +69,11 @@ func (c *coordinator) newAttempt(w *work, number int) (*attempt, error) {
 
 // attempt does a part once: in a worker, then into the store, then into the ledger.
 func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
-	dir := c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, at.number))
-	if err := disk.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the part's work directory: %w", err)
-	}
-	dir, err := filepath.Abs(dir)
+	dir, err := c.rooms.take(c.store.WorkDir(c.run, fmt.Sprintf("%06d-%d", w.seq, at.number)))
 	if err != nil {
 		return err
 	}
-	defer disk.RemoveAll(dir) // of a failed attempt too: the next needs the room
+	defer func() { c.rooms.give(dir, at.made != nil) }()
 	limit := w.node.limit()
 	pctx := ctx
 	if limit > 0 {
@@ -113,9 +108,6 @@ func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
 		staged[i] = artifacts.Staged{Path: o.Path, Digest: o.Digest, Size: o.Size}
 	}
 	if err := c.store.Publish(staged); err != nil {
-		return err
-	}
-	if a.Artifact, err = c.store.PutManifest(a.Outputs); err != nil {
 		return err
 	}
 	if err := c.keep(w); err != nil {

@@ -14,21 +14,10 @@ func (g *graph) cut(n *node) error {
 	if n.closed {
 		return nil
 	}
-	whole := map[string][]file{}
-	for _, p := range n.Kind.In {
-		if !p.Join && p.Name != n.Kind.Map {
-			whole[p.Name] = n.inputFiles(p)
-		}
-	}
+	whole := n.wholePorts()
 	switch sp, ok := n.impl.(stage.Splitter); {
 	case ok:
-		in := stage.Inputs{}
-		for port, files := range whole {
-			for _, f := range files {
-				in[port] = append(in[port], f.File)
-			}
-		}
-		parts, err := split(sp, in)
+		parts, err := split(sp, whole)
 		if err != nil {
 			return fmt.Errorf("cut the inputs into parts: %w", err)
 		}
@@ -97,7 +86,24 @@ func checkFiles(p stage.Part, inputs map[string][]file) error {
 	return nil
 }
 
-func split(s stage.Splitter, in stage.Inputs) (parts []stage.Part, err error) {
+// wholePorts lists the files of the ports that are not cut file by file.
+func (n *node) wholePorts() map[string][]file {
+	whole := map[string][]file{}
+	for _, p := range n.Kind.In {
+		if !p.Join && p.Name != n.Kind.Map {
+			whole[p.Name] = n.inputFiles(p)
+		}
+	}
+	return whole
+}
+
+func split(s stage.Splitter, whole map[string][]file) (parts []stage.Part, err error) {
+	in := stage.Inputs{}
+	for port, files := range whole {
+		for _, f := range files {
+			in[port] = append(in[port], f.File)
+		}
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)

@@ -50,6 +50,7 @@ type coordinator struct {
 	running map[*node][]*work
 	away    []*work // parts that wait for another coordinator, or an equal part, to do them
 
+	rooms    rooms
 	hits     []artifacts.PartRecord
 	keptMu   sync.Mutex
 	kept     map[string]bool // configs and lists that the ledger has

@@ -28,9 +28,10 @@ type wholeKey struct {
 	Engine  int                 `json:"engine"`
 	Kind    string              `json:"kind"`
 	Version int                 `json:"version"`
-	Config  string              `json:"config"` // digest, of the join's
-	Parts   string              `json:"parts"`  // digest of the parts' config
-	Inputs  map[string][]string `json:"inputs"` // port → digest of each artifact, or of a source's listing; origin where the kind looks at it
+	Config  string              `json:"config"`        // digest, of the join's
+	Parts   string              `json:"parts"`         // digest of the parts' config
+	Cut     string              `json:"cut,omitempty"` // digest of what Split gives, for kinds that cut their inputs themselves
+	Inputs  map[string][]string `json:"inputs"`        // port → digest of each artifact, or of a source's listing; origin where the kind looks at it
 	Seed    uint64              `json:"seed"`
 	Env     map[string]string   `json:"env,omitempty"`
 	Machine string              `json:"machine,omitempty"`
@@ -52,6 +53,7 @@ type whole struct {
 // ready says whether all that a node reads is complete.
 func (g *graph) ready(n *node) bool { return n.missing == 0 && n.late == 0 && g.mapComplete(n) }
 
+// wholeKey is empty for a stage that cannot be found as one.
 func (g *graph) wholeKey(n *node) (string, error) {
 	k := wholeKey{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: n.config.digest, Parts: n.parted.digest,
 		Inputs: map[string][]string{}, Seed: g.pipeline.Seed, Machine: n.config.machine}
@@ -73,6 +75,20 @@ func (g *graph) wholeKey(n *node) (string, error) {
 		}
 	}
 	k.Env = environment(n.Env)
+	if sp, ok := n.impl.(stage.Splitter); ok {
+		if err := g.open(n); err != nil {
+			return "", err
+		}
+		parts, err := split(sp, n.wholePorts())
+		if err != nil {
+			return "", nil // said where the parts are made
+		}
+		b, err := json.Marshal(parts)
+		if err != nil {
+			return "", nil // the same
+		}
+		k.Cut = digestOf(b)
+	}
 	return digestOf(canonical(k)), nil
 }
 
@@ -116,6 +132,9 @@ func (g *graph) findWhole(n *node) (found bool, err error) {
 	key, err := g.wholeKey(n)
 	if err != nil {
 		return false, err
+	}
+	if key == "" {
+		return false, nil
 	}
 	known, err := g.store.Completion(key)
 	if err != nil || known == nil {
@@ -173,7 +192,7 @@ func (c *coordinator) keepWhole(n *node, metrics map[string]float64, objects []a
 		return nil
 	}
 	key, err := c.wholeKey(n)
-	if err != nil {
+	if err != nil || key == "" {
 		return err
 	}
 	detail, err := json.Marshal(wholeDetail{n.outputs, metrics})
