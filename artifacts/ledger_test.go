@@ -243,6 +243,47 @@ func TestParts(t *testing.T) {
 }
 
 // Metrics are the key's: whoever finds it made has them.
+// TestPartsUnderWay holds that the word on how a part ended stands, whatever comes late,
+// until a later attempt begins.
+func TestPartsUnderWay(t *testing.T) {
+	l := openStore(t, t.TempDir()).Ledger()
+	run := beginRun(t, l, "v16")
+	for i, step := range []struct {
+		state   string
+		attempt int
+		want    string
+	}{
+		{"waiting", 0, "waiting 0"},
+		{"running", 1, "running 1"},
+		{"running", 1, "running 1"},
+		{"failed", 1, "failed 1"},
+		{"running", 1, "failed 1"},
+		{"running", 2, "running 2"},
+		{"ran", 2, "ran 2"},
+		{"running", 2, "ran 2"},
+		{"waiting", 0, "ran 2"},
+	} {
+		p := PartRecord{Run: run, Stage: "train", Part: "whole", Index: 1, Key: "k", State: step.state, Attempt: step.attempt,
+			Metrics: []Metric{{Name: "loss", Step: int64(i), Value: 1}}}
+		var err error
+		if step.state == "running" || step.state == "waiting" {
+			err = l.RecordUnderWay([]PartRecord{p})
+		} else {
+			err = l.RecordPart(p, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, err := l.Parts(run, "train")
+		if err != nil || len(parts) != 1 || fmt.Sprint(parts[0].State, " ", parts[0].Attempt) != step.want {
+			t.Errorf("after %s %d: %+v, %v; want %s", step.state, step.attempt, parts, err, step.want)
+		}
+		if m, err := l.Metrics(run, "train"); err != nil || len(m) != i+1 {
+			t.Errorf("after step %d: %d metrics, %v", i, len(m), err)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	l := openStore(t, t.TempDir()).Ledger()
 	run := beginRun(t, l, "p")

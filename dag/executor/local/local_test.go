@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,7 @@ func (c illness) Run(ctx context.Context, t stage.Task) error {
 		var held [][]byte
 		for {
 			held = append(held, fill(8<<20))
+			runtime.KeepAlive(held)
 		}
 	case "child swells":
 		err := exec.Command("/bin/sh", "-c", `x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done & wait`).Run()
