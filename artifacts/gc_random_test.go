@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -229,4 +230,26 @@ func (t *past) randomCollect(rnd *rand.Rand, m *model) {
 			r.parts = nil // the ledger has forgotten them
 		}
 	}
+}
+
+var digestInText = regexp.MustCompile(`[0-9a-f]+`)
+
+// eachDigest finds what a regular expression finds.
+func FuzzEachDigest(f *testing.F) {
+	d := digest("x")
+	for _, s := range []string{"", d, d + d, `{"list":"` + d + `"}`, d[1:], "x" + d + "-" + digest("y") + " 0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var got, want []string
+		eachDigest(s, func(d string) { got = append(got, d) })
+		for _, run := range digestInText.FindAllString(s, -1) {
+			if len(run) == 64 {
+				want = append(want, run)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: %q, want %q", s, got, want)
+		}
+	})
 }
