@@ -308,7 +308,7 @@ func tellStory(w io.Writer, s *dag.Summary, again string) {
 		if n.Parts > 1 {
 			who += fmt.Sprintf(" (%d parts; this is the first)", n.Parts)
 		}
-		fmt.Fprintf(w, "\n%s %s: %s\n", paint(yellow, "notice"), who, n.Text)
+		fmt.Fprintf(w, "\n%s %s\n", paint(yellow, "notice"), wrap(who+": "+n.Text, 7))
 	}
 	for _, f := range s.Failures {
 		fmt.Fprintf(w, "\nstage %s, part %s failed: %s\n", f.Stage, f.Part, f.Error)
