@@ -80,11 +80,11 @@ func (m *moved) reason() Reason {
 	r := Reason{Component: "undeclared", Old: m.Digest, New: m.now}
 	switch {
 	case m.Digest == task.Absent:
-		r.Text = fmt.Sprintf("undeclared input %s was not there and is now", m.Path)
+		r.Text = fmt.Sprintf("undeclared input %s was not there and is now", fromHere(m.Path))
 	case m.now == task.Absent:
-		r.Text = fmt.Sprintf("undeclared input %s is gone", m.Path)
+		r.Text = fmt.Sprintf("undeclared input %s is gone", fromHere(m.Path))
 	default:
-		r.Text = fmt.Sprintf("undeclared input %s changed (%.18s → %.18s)", m.Path, m.Digest, m.now)
+		r.Text = fmt.Sprintf("undeclared input %s changed (%.18s → %.18s)", fromHere(m.Path), m.Digest, m.now)
 	}
 	return r
 }

@@ -118,7 +118,7 @@ func (p *past) own(g *graph, n *node) (rs []Reason, err error) {
 			rs = append(rs, reason("config."+ch.path, ch.was, ch.is, where(n, at), "with."+ch.path))
 		}
 	}
-	if c.Machine != n.config.machine {
+	if c.Machine != n.config.machine && len(rs) == 0 { // else the setting that asks for it changed
 		rs = append(rs, reason("machine", c.Machine, n.config.machine, "", "the class of processors"))
 	}
 	if c.Seed != g.pipeline.Seed {

@@ -30,12 +30,12 @@ import (
 // tiny is an executor that does no kind's work: a feed hands its inputs on, any other
 // part writes a line to each of its ports. Keys, their components and the history are the
 // engine's own.
-type tiny struct{}
+type tiny struct{ outside string }
 
 func (tiny) Kill()        {}
 func (tiny) Close() error { return nil }
 
-func (tiny) Run(_ context.Context, j executor.Job, _ executor.Listener) (*executor.Result, error) {
+func (e tiny) Run(_ context.Context, j executor.Job, _ executor.Listener) (*executor.Result, error) {
 	t := task.New(j.Spec, nil)
 	put := func(port, name, text string) error {
 		w, err := t.Create(port, name)
@@ -65,7 +65,18 @@ func (tiny) Run(_ context.Context, j executor.Job, _ executor.Listener) (*execut
 		}
 	}
 	outs, err := t.Finish()
-	return &executor.Result{Outputs: outs}, err
+	r := &executor.Result{Outputs: outs}
+	if e.outside != "" { // as if the part had read it, and said so
+		digest, err := task.Outside(e.outside, func(path string) (string, error) {
+			d, _, err := artifacts.HashFile(path)
+			return d, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		r.Depends = []task.Dependence{{Path: e.outside, Digest: digest}}
+	}
+	return r, err
 }
 
 // feed hands files on, so that they come to another stage from a stage.
@@ -143,6 +154,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{sandbox: newSandbox(t)}
+	w.inMemory()
 	w.open()
 	t.Cleanup(func() { w.store.Close() })
 	return w
@@ -240,7 +252,7 @@ var richer = map[string]string{
 	"tokenize":        `{"allow-specials": ["[UNK]", "[PAD]"]}`,
 	"text-parse":      `{"fields": {"meta": ["a", "b"]}}`,
 	"train":           `{"n-embd": 64, "n-layer": 2}`,
-	"command":         `{"run": "cat {in.in}/*; sh {in.scripts}/*", "env": {"A": "1", "B": "2"}}`,
+	"command":         `{"run": "cat {in.in}/*; sh {in.scripts}/*", "env": {"A": "1", "B": "2"}, "undeclared": "fail", "allow": ["/usr", "/etc"]}`,
 }
 
 // fixed are the leaves that have no other value, and why.
@@ -330,6 +342,10 @@ func mutateSettings(t *testing.T, w *world, r recipe) {
 	m = r.clone()
 	m.kind.Name, m.uses = "other", "other"
 	hold(t, "kind", w.explain(m), "kind")
+
+	m = r.clone()
+	m.kind.Machine = func([]byte) (string, error) { return "another", nil }
+	hold(t, "machine", w.explain(m), "machine")
 
 	m = r.clone()
 	m.seed++
@@ -668,6 +684,112 @@ func mutateStore(t *testing.T, w *world, r recipe) {
 	}
 	w.open()
 	hold(t, "the engine's format", w.explain(r), "engine")
+}
+
+// TestExplainUndeclared changes, makes and removes a file that nothing declares and that a
+// part said it read.
+func TestExplainUndeclared(t *testing.T) {
+	w := newWorld(t)
+	k := stages.Kinds()[len(stages.Kinds())-1]
+	r := recipeOf(t, k)
+	for _, files := range r.sources {
+		for _, f := range files {
+			w.write(f, "content of "+f)
+		}
+	}
+	outside := w.write("outside.txt", "as it was")
+	p, err := w.load(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dag.Run(t.Context(), p, w.store, w.sources(p), dag.Options{Jobs: 2, Executor: tiny{outside}}); err != nil {
+		t.Fatal(err)
+	}
+	// Those that feed it read the file, too: of the stages that run the first tells.
+	why := func() dag.PlanStage {
+		plan, err := dag.MakePlan(p, w.store, w.sources(p), nil, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan.Stages[0]
+	}
+	hold(t, "nothing", why(), "")
+	w.write("outside.txt", "as it is")
+	hold(t, "an undeclared file changed", why(), "undeclared")
+	if err := os.Remove(outside); err != nil {
+		t.Fatal(err)
+	}
+	hold(t, "an undeclared file gone", why(), "undeclared")
+	w.write("outside.txt", "as it was")
+	hold(t, "an undeclared file as it was", why(), "")
+}
+
+// TestExplainMatrixAndProfile changes a value of a matrix, and one that a profile lays
+// over the file: the stage that has it is explained, at the place that says so, and no
+// other; a profile is compared with runs of that profile.
+func TestExplainMatrixAndProfile(t *testing.T) {
+	w := newWorld(t)
+	file := `pipeline: mutant
+sources: {text: {path: a.txt}}
+stages:
+  it:
+    uses: command
+    matrix: {word: [one, two]}
+    from: {in: sources.text}
+    with: {run: "cat {in.in}/*", env: {WORD: "${{ matrix.word }}", LEVEL: "1"}}
+profiles:
+  loud:
+    stages:
+      it: {with: {env: {LEVEL: "9"}}}
+`
+	w.write("a.txt", "text")
+	plan := func(text, profile string, run bool) map[string]dag.PlanStage {
+		t.Helper()
+		p, err := pipelinefile.Load(w.write("mutant.yaml", text), pipelinefile.Options{Kinds: stages.Kinds(), Profile: profile})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run {
+			if _, err := dag.Run(t.Context(), p, w.store, w.sources(p), dag.Options{Jobs: 2, Executor: tiny{}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plan, err := dag.MakePlan(p, w.store, w.sources(p), nil, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := map[string]dag.PlanStage{}
+		for _, s := range plan.Stages {
+			by[s.Name] = s
+		}
+		return by
+	}
+	plan(file, "", true)
+	hold(t, "a profile that never ran", plan(file, "loud", false)["it[one]"], "history")
+	for _, s := range plan(file, "loud", true) {
+		hold(t, "after a run of the profile", s, "")
+	}
+	for _, s := range plan(file, "", false) {
+		hold(t, "without the profile", s, "")
+	}
+
+	other := plan(strings.Replace(file, "{WORD: ", "{MORE: x, WORD: ", 1), "", false)
+	for _, s := range other {
+		hold(t, "a variable more", s, "config.env.MORE")
+	}
+	shout := strings.Replace(file, `LEVEL: "9"`, `LEVEL: "10"`, 1)
+	for _, s := range plan(shout, "loud", false) {
+		hold(t, "a value in the profile", s, "config.env.LEVEL")
+		if len(s.Reasons) == 1 && !strings.HasSuffix(s.Reasons[0].Where, "mutant.yaml:12:32") {
+			t.Errorf("a value in the profile: explain says it stands at %s", s.Reasons[0].Where)
+		}
+	}
+	for _, s := range plan(shout, "", false) {
+		hold(t, "the profile changed, and is not applied", s, "")
+	}
+	renamed := plan(strings.Replace(file, "[one, two]", "[one, three]", 1), "", false)
+	hold(t, "the other value of the matrix", renamed["it[one]"], "")
+	hold(t, "a value of the matrix", renamed["it[three]"], "history")
 }
 
 // TestExplainTouchCopyRename holds, with real processes, that touching the sources, and

@@ -122,15 +122,20 @@ func TestOneDocumentOfAThousandShards(t *testing.T) {
 	}
 }
 
+// inMemory moves the sandbox to where fsync is free, if there is such a place.
+func (s *sandbox) inMemory() {
+	if dir, err := os.MkdirTemp("/dev/shm", "sandbox"); err == nil {
+		s.dir = dir
+		s.t.Cleanup(func() { os.RemoveAll(dir) })
+	}
+}
+
 // sharded is the pipeline above with a store, in a directory of its own.
 type sharded struct{ *sandbox }
 
 func newSharded(t *testing.T) sharded {
 	s := sharded{newSandbox(t)}
-	if dir, err := os.MkdirTemp("/dev/shm", "sharded"); err == nil { // where fsync is free
-		s.dir = dir
-		t.Cleanup(func() { os.RemoveAll(dir) })
-	}
+	s.inMemory()
 	s.write("p.yaml", shardedYAML)
 	return s
 }
