@@ -76,8 +76,8 @@ func TestOneDocumentOfAThousandShards(t *testing.T) {
 		t.Skip("walked by the plain suite")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	texts := shortTexts(2500)
-	docs, fresh := texts[:2400], texts[2400:]
+	texts := shortTexts(2160)
+	docs, fresh := texts[:2060], texts[2060:]
 	docs = slices.Insert(slices.Clone(docs), 900, strings.Replace(docs[30], "curto", "outro", 1)) // one to drop
 	s := newSharded(t)
 	first := s.build(docs)
