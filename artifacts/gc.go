@@ -125,5 +125,8 @@ func (s *Store) Collect(ctx context.Context, o GCOptions, onWait func(holders []
 	if err == nil {
 		err = s.sweep(ctx, plan, progress)
 	}
+	if err == nil {
+		err = s.ledger.Compact(ctx)
+	}
 	return plan, errors.Join(err, release())
 }

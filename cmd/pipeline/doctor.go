@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,7 @@ type finding struct {
 
 func doctorCommand() *cobra.Command {
 	var f storeFlags
-	var asJSON bool
+	var asJSON, rebuild, rehash bool
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine has and lacks, and how to get it",
@@ -33,10 +34,24 @@ func doctorCommand() *cobra.Command {
 needs, whether the store can be written and its ledger read. Exit code 1 when something
 that is needed is missing.
 
-With --json: an array of {"subject", "state": "ok"|"note"|"missing", "found", "advice"}.`,
-		Example: "  pipeline doctor\n  pipeline doctor --store /data/store --json",
+With --rebuild-ledger: make the ledger anew from the store's journal, for when it is
+damaged. The former file stays beside it, as ledger.db.damaged-N. Results come back whose
+files are all there with the right size; with --verify the files are read and compared
+with their names as well, and those that do not match are set aside in quarantine/. The
+next run does what did not come back. A ledger that is missing altogether comes back by
+itself with the next run. With --json: {"ledger", "kept", "lines", "damaged", "results",
+"missing", "corrupt", "runs"}.
+
+With --json alone: an array of {"subject", "state": "ok"|"note"|"missing", "found", "advice"}.`,
+		Example: "  pipeline doctor\n  pipeline doctor --store /data/store --json\n  pipeline doctor --rebuild-ledger --verify",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if rehash && !rebuild {
+				return usage{errors.New("--verify belongs to --rebuild-ledger; `pipeline verify` rehashes a store")}
+			}
+			if rebuild {
+				return rebuildLedger(c, &f, rehash, asJSON)
+			}
 			all := examine(&f)
 			missing := 0
 			for _, d := range all {
@@ -63,7 +78,34 @@ With --json: an array of {"subject", "state": "ok"|"note"|"missing", "found", "a
 	}
 	f.add(c.Flags())
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	c.Flags().BoolVar(&rebuild, "rebuild-ledger", false, "make the ledger anew from the store's journal")
+	c.Flags().BoolVar(&rehash, "verify", false, "with --rebuild-ledger: read every file that a result names")
 	return c
+}
+
+func rebuildLedger(c *cobra.Command, f *storeFlags, rehash, asJSON bool) error {
+	r, err := artifacts.RebuildLedger(c.Context(), f.dir(), artifacts.Options{LedgerPath: f.ledger}, rehash)
+	if err != nil {
+		return err
+	}
+	w := c.OutOrStdout()
+	if asJSON {
+		return printJSON(w, r)
+	}
+	fmt.Fprintf(w, "rebuilt %s: results of %s, %d runs\n", r.Ledger, parts(r.Results), r.Runs)
+	if r.Kept != "" {
+		fmt.Fprintf(w, "the former ledger is %s\n", r.Kept)
+	}
+	if r.Corrupt > 0 {
+		fmt.Fprintf(w, "%d files were not what their names say and were set aside\n", r.Corrupt)
+	}
+	if r.Missing > 0 {
+		fmt.Fprintf(w, "%s have files missing and run again\n", parts(r.Missing))
+	}
+	if r.Damaged > 0 {
+		fmt.Fprintf(w, "%d lines of the journal are damaged and were left out\n", r.Damaged)
+	}
+	return nil
 }
 
 // comfortable is the memory that the sample profile needs at most, with some to spare.
