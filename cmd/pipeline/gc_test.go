@@ -135,7 +135,7 @@ func TestGCWaitsForRuns(t *testing.T) {
 		}
 	}
 	s.says(1, []string{"is in use by", fmt.Sprintf("pid %d", run.Process.Pid), "run 1 of numbers", "--wait"}, "gc", "--grace", "0")
-	if p := s.gc("--dry-run", "--grace", "0", "--keep-runs", "0"); p.Results != 5 || p.Objects != 11 {
+	if p := s.gc("--dry-run", "--grace", "0", "--keep-runs", "0"); p.Results != 5 || len(p.Remove) > 0 {
 		t.Errorf("of a run under way %d results and %d objects stay: %+v", p.Results, p.Objects, p.Remove)
 	}
 	wait := s.command("gc", "--wait", "--grace", "0")
@@ -210,7 +210,7 @@ func TestVerify(t *testing.T) {
 	s.run("numbers.yaml")
 	out := s.says(0, nil, "verify", "--json")
 	var r artifacts.VerifyReport
-	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Objects != 14 || !r.Clean() {
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Objects < 7 || r.Results != 6 || !r.Clean() {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var objects []string
@@ -238,11 +238,11 @@ func TestVerify(t *testing.T) {
 	f.Close()
 	s.says(1, []string{"corrupt", "of command, out/n2.txt", "found: ", "0444 (not mended)", "damaged: "}, "verify", "--dry-run")
 	s.says(1, []string{"corrupt", "moved to .pipeline/quarantine/", "0444 (mended)", "1 object of 1 result missing", "damaged: "}, "verify", "--run", "1", "--stage", "marked")
-	s.says(0, []string{"clean: 13 objects", "1 object of 1 result missing"}, "verify")
+	s.says(0, []string{fmt.Sprintf("clean: %d objects", r.Objects-1), "1 object of 1 result missing"}, "verify")
 	if again := s.run("numbers.yaml"); ranParts(again)["marked"] != 1 || ranParts(again)["all"] != 0 {
 		t.Errorf("after the object was moved %v ran", ranParts(again))
 	}
-	s.says(0, []string{"clean: 14 objects"}, "verify")
+	s.says(0, []string{fmt.Sprintf("clean: %d objects", r.Objects)}, "verify")
 	s.says(2, []string{"no run 9"}, "verify", "--run", "9")
 	s.says(2, []string{"--jobs 0"}, "verify", "--jobs", "0")
 	s.says(2, []string{`no run had parts of a stage "marks"`}, "verify", "--stage", "marks")
