@@ -53,7 +53,7 @@ type GCPlan struct {
 	After  int64 `json:"after"`
 	Linked int64 `json:"linked"`         // bytes to be removed that have another name, in a view, and so stay on the disk
 	Over   int64 `json:"over,omitempty"` // bytes above MaxSize that pins and work in flight hold
-	Ledger int64 `json:"ledger"`         // bytes of the ledger, which shrinks only when it is vacuumed
+	Ledger int64 `json:"ledger"`         // bytes of the ledger, which shrinks when much of it is free
 	Left   int   `json:"left,omitempty"` // files that could not be removed
 
 	files   []string // paths of files and directories to be removed

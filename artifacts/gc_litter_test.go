@@ -34,6 +34,7 @@ func (t *past) litter() {
 	t.file(workDir, "manifest-123")
 	t.file(locksDir, digest("unlocked"))
 	t.file("ledger.db.bak-v1.new")
+	t.file("ledger.journal.new")
 	t.ok(t.Ledger().PutConfig(digest("no key's"), []byte("{}")))
 }
 

@@ -3,6 +3,8 @@ package artifacts
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -384,22 +386,28 @@ func (m *marking) beside(ctx context.Context) error {
 			return err
 		}
 	}
-	return m.unfinishedBackups()
+	return m.unfinishedCopies()
 }
 
-// unfinishedBackups looks for copies of the ledger that a crash cut short. Whole ones are
-// for whoever migrates it to remove.
-func (m *marking) unfinishedBackups() error {
+// unfinishedCopies looks for copies of the ledger, and journals of it, that a crash cut
+// short. Whole ones are for whoever migrates it to remove.
+func (m *marking) unfinishedCopies() error {
 	paths, err := filepath.Glob(m.s.ledger.path + ".bak-v*.new*")
-	for _, p := range paths {
-		f, e := lookAt(p)
-		if e != nil {
-			return advise("look through the store", p, e)
+	if err != nil {
+		return err
+	}
+	for _, p := range append(paths, m.s.journalPath(m.s.ledger.path)+".new") {
+		f, err := lookAt(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		m.trees = append(m.trees, &tree{f, "backups", whyCut, m.young(f.changed.UnixNano())})
+		if err != nil {
+			return advise("look through the store", p, err)
+		}
+		m.trees = append(m.trees, &tree{f, "ledger copies", whyCut, m.young(f.changed.UnixNano())})
 		m.plan.Before += f.size
 	}
-	return err
+	return nil
 }
 
 // has says whether a key is one of a kept run, or made something pinned.
