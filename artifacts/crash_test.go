@@ -69,7 +69,7 @@ func publishForEver(args []string) error {
 // A process is killed at one point after the other of publishing. Whatever the ledger
 // says afterwards was made is there, whole, and the next process goes on.
 func TestKilledWhilePublishing(t *testing.T) {
-	kills := 25
+	kills := 12 // package dag/walk kills at every event
 	if testing.Short() {
 		kills = 8
 	}

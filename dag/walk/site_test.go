@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ptbr-slm/pipeline/artifacts"
 	"github.com/ptbr-slm/pipeline/artifacts/fault/faulttest"
 	"github.com/ptbr-slm/pipeline/dag"
 	"github.com/ptbr-slm/pipeline/dag/executor/local"
@@ -223,6 +224,34 @@ func (s *site) suffer(c faulttest.Case, file string, jobs int, want string) (sai
 // run runs the pipeline in good conditions.
 func (s *site) run(ctx context.Context) (*dag.Summary, error) {
 	return run(ctx, s.home, "p.yaml", dag.Options{Jobs: 1, Executor: s.pool})
+}
+
+// rebuild loses the ledger and has it made anew from its journal, which the fault may have
+// struck too: a run then has nothing to do all the same.
+func (s *site) rebuild(ctx context.Context, want string) error {
+	store := filepath.Join(s.home, "store")
+	if err := os.Remove(filepath.Join(store, "ledger.db")); err != nil {
+		return err
+	}
+	_, err := artifacts.RebuildLedger(ctx, store, artifacts.Options{}, true)
+	for range 20 { // a process that is just being forked here holds our locks until it is another program
+		if err == nil || !strings.Contains(err.Error(), "another process") {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		_, err = artifacts.RebuildLedger(ctx, store, artifacts.Options{}, true)
+	}
+	if err != nil {
+		return err
+	}
+	sum, err := s.run(ctx)
+	if err != nil {
+		return fmt.Errorf("the run with a rebuilt ledger: %w", err)
+	}
+	if n := partsRun(sum); n > 0 || digests(sum) != want {
+		return fmt.Errorf("the run with a rebuilt ledger did %d parts", n)
+	}
+	return nil
 }
 
 // recover is what a user does after a fault: run again, and collect the garbage. It checks

@@ -93,6 +93,14 @@ func TestPowerLoss(t *testing.T) {
 			must(t, disk.SyncDir(d))
 			must(t, disk.Rename(d+"/a", d+"/old"))
 		}, "a=aa old=old sub/", "old=aa sub/"},
+		{"more in an open file that was renamed", func(t *testing.T, d string) {
+			f, err := disk.OpenFile(d+"/a.new", os.O_WRONLY|os.O_CREATE, 0o644)
+			must(t, err)
+			_, err = f.WriteString("aa")
+			must(t, errors.Join(err, f.Sync(), disk.Rename(d+"/a.new", d+"/a"), disk.SyncDir(d)))
+			_, err = f.WriteString("bb")
+			must(t, errors.Join(err, f.Close()))
+		}, "a=aa old=old sub/", "a=aa00 old=old sub/"},
 		{"an exchange", func(t *testing.T, d string) {
 			put(t, d+"/a", "aa", true)
 			must(t, disk.SyncDir(d))

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/ptbr-slm/pipeline/artifacts/fault"
@@ -28,6 +29,21 @@ import (
 type Journal struct {
 	dir string
 	f   *os.File
+
+	mu    sync.Mutex
+	moved map[string]string // files that were renamed, some while open: where they are
+}
+
+// at is where the file that was opened as path is now.
+func (j *Journal) at(path string) string {
+	if _, err := os.Lstat(path); err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if to := j.moved[path]; to != "" {
+			return to
+		}
+	}
+	return path
 }
 
 // record is one line of the journal.
@@ -52,7 +68,7 @@ func openJournal(c Case) (*Journal, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: c.Dir, f: f}
+	j := &Journal{dir: c.Dir, f: f, moved: map[string]string{}}
 	if info, err := f.Stat(); err != nil || info.Size() > 0 {
 		return j, err
 	}
@@ -61,6 +77,9 @@ func openJournal(c Case) (*Journal, error) {
 
 // do does an event and writes down what is needed to undo it.
 func (j *Journal) do(e fault.Event, do func() error) error {
+	if e.Op == fault.Write || e.Op == fault.Sync {
+		e.Path = j.at(e.Path)
+	}
 	r := record{Op: e.Op, Path: e.Path, To: e.To}
 	ino, size := inode(e.Path)
 	switch e.Op {
@@ -110,6 +129,9 @@ func (j *Journal) do(e fault.Event, do func() error) error {
 	case fault.Rename:
 		_, err := os.Lstat(e.Path)
 		r.Exchange = err == nil
+		j.mu.Lock()
+		j.moved[e.Path] = e.To
+		j.mu.Unlock()
 	case fault.Commit:
 		return nil
 	case fault.Durable:
