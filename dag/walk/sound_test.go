@@ -97,7 +97,9 @@ func needs(l *artifacts.Ledger, run int64, need map[string]bool) error {
 		return err
 	}
 	for _, a := range actions {
-		need[a.Artifact] = need[a.Artifact]
+		if !need[a.Artifact] {
+			need[a.Artifact] = false
+		}
 		for _, f := range a.Outputs.Files {
 			need[f.Digest] = true
 		}
