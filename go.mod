@@ -2,6 +2,8 @@ module github.com/ptbr-slm/pipeline
 
 go 1.26.0
 
+toolchain go1.26.9
+
 require (
 	github.com/chewxy/hm v1.0.0
 	github.com/dlclark/regexp2 v1.12.0

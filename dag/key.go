@@ -10,7 +10,8 @@ package dag
 // All that determines them: the engine's format, the stage kind and its version, the
 // config with every default filled in, the arguments that cut the part, the digests of
 // just the files the part reads (with their names or origins where the kind says it
-// looks at them), the seed, and the environment variables the pipeline file declares.
+// looks at them), the seed, the environment variables the pipeline file declares, and the
+// class of processors where the bits depend on it (training in bf16).
 //
 // Never in a key: absolute paths, the stage's name, the pipeline's name, worker count,
 // host, time, attempt, where outputs are published, resources, retries, timeouts, and the
