@@ -64,6 +64,7 @@ cannot go, and those of the ledger; and how many files were left when it was sto
 		Example: "  pipeline gc --dry-run\n  pipeline gc --keep-runs 1 --grace 0\n  pipeline gc --max-size 20GiB --wait",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			stopsByItself.Store(true)
 			if f.keepRuns < 0 {
 				return usage{fmt.Errorf("--keep-runs %d: there cannot be less than none", f.keepRuns)}
 			}

@@ -64,7 +64,10 @@ With --json: {"url", "run", "complete", "fetched", "cached", "bytes", "stages": 
 		Example: `  pipeline pull file:///mnt/team/corpus pipelines/v16.yaml --profile sample
   pipeline pull 's3://corpus/v16?region=sa-east-1' pipelines/v16.yaml audit --json`,
 		Args: cobra.MinimumNArgs(2),
-		RunE: func(c *cobra.Command, args []string) error { return f.pull(c, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			stopsByItself.Store(true)
+			return f.pull(c, args)
+		},
 	}
 	f.storeFlags.add(c.Flags())
 	f.remoteFlags.add(c)

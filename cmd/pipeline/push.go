@@ -81,7 +81,10 @@ be), "left_out" (parts of the run that this store has lost)}.`,
   pipeline push 's3://corpus/v16?region=sa-east-1' --dry-run
   pipeline push 's3://corpus?endpoint=http://127.0.0.1:9000&region=us-east-1' --run 12 --json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return f.push(c, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			stopsByItself.Store(true)
+			return f.push(c, args)
+		},
 	}
 	f.storeFlags.add(c.Flags())
 	f.remoteFlags.add(c)

@@ -77,7 +77,7 @@ for, what was tried again]}.`,
 	addProfileFlag(c, &f.profile)
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", runtime.NumCPU(), "CPUs to keep busy")
 	c.Flags().BoolVarP(&f.keepGoing, "keep-going", "k", false, "after a failure go on with what does not depend on it")
-	c.Flags().BoolVar(&f.locked, "locked", false, "hold sources, settings and outputs to FILE.lock (see `pipeline lock`)")
+	c.Flags().BoolVar(&f.locked, "locked", false, "hold sources, settings and outputs to FILE.lock (see pipeline help lock)")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON document on stdout, progress on stderr")
 	f.cost.add(c.Flags())
 	f.sharing.add(c)

@@ -19,7 +19,7 @@ type sharing struct {
 }
 
 func (f *sharing) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.url, "remote", "", "URL of a bucket or shared disk to look for parts in before running them (see `pipeline push`)")
+	c.Flags().StringVar(&f.url, "remote", "", "URL of a bucket or shared disk to look for parts in before running them (see pipeline help push)")
 	c.Flags().BoolVar(&f.push, "push", false, "afterwards share what the run made through --remote, also when it failed")
 }
 

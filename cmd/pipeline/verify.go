@@ -67,6 +67,7 @@ With --rerun --json: {"pipeline", "profile", "known", "unknown", "sampled", "rer
 		Example: "  pipeline verify\n  pipeline verify --run 12 --stage clean\n  pipeline verify --pinned --json\n" +
 			"  pipeline verify pipelines/v16.yaml --profile sample --rerun 10%\n  pipeline verify pipelines/v16.yaml clean filter --profile sample --rerun 5 --seed 2",
 		RunE: func(c *cobra.Command, args []string) error {
+			stopsByItself.Store(true)
 			if f.jobs < 1 {
 				return usage{fmt.Errorf("--jobs %d: there must be at least one", f.jobs)}
 			}
