@@ -59,6 +59,7 @@ func MakePlan(p *pipelinefile.Pipeline, store *artifacts.Store, sources map[stri
 	if err != nil {
 		return nil, err
 	}
+	g.wholes = true
 	if err := g.start(); err != nil {
 		return nil, err
 	}
