@@ -2,6 +2,7 @@
 # make test   every test
 # make walk   every fault at every event of a small pipeline (`make test` tries the telling ones)
 # make soak   random pipelines, faults and kills for SOAK=10m
+# make ledger-scale  a ledger of a million parts, and what each question to it takes
 # make check  gofmt, vet, staticcheck, race detector
 # make vuln   known vulnerabilities that the program can reach
 GO ?= go
@@ -9,7 +10,7 @@ PIPELINE ?= pipelines/v16.yaml
 PROFILE ?= sample
 export CGO_ENABLED = 1
 
-.PHONY: build run test walk soak check vet race vuln schema golden s3-server clean verify-100
+.PHONY: build run test walk soak ledger-scale check vet race vuln schema golden s3-server clean verify-100
 
 build:
 	$(GO) build -o bin/pipeline ./cmd/pipeline
@@ -26,6 +27,9 @@ walk:
 SOAK ?= 10m
 soak:
 	SOAK=$(SOAK) $(GO) test -count 1 -timeout 0 -v -run TestSoak ./dag/walk
+
+ledger-scale:
+	LEDGER_SCALE=1 $(GO) test -count 1 -timeout 20m -v ./artifacts -run '^TestLedgerAtScale$$'
 
 check: vet race
 

@@ -20,7 +20,8 @@ import (
 // from any more. What a run was, its stages and its summary stay for ever.
 func (m *marking) rows(ctx context.Context) error {
 	l := m.s.ledger
-	const parts = "SELECT run, sum(n) FROM (SELECT run, 1 AS n FROM part_rows UNION ALL SELECT run, count FROM hits) GROUP BY run"
+	const parts = `SELECT run, sum(n) FROM (SELECT run, count(*) AS n FROM part_rows GROUP BY run
+		UNION ALL SELECT run, sum(count) FROM hits GROUP BY run) GROUP BY run`
 	err := l.each("count parts", parts, nil, func(rows *sql.Rows) error {
 		var run int64
 		var n int

@@ -148,6 +148,10 @@ CREATE TABLE source_lists (       -- digests of many files outside, while they a
 	state   TEXT NOT NULL,        -- digest of their sizes and times
 	digests BLOB NOT NULL         -- 32 bytes for each, in order
 );
+
+-- Rows without an artifact and runs that have ended are nearly all there are.
+CREATE INDEX actions_by_artifact ON actions (artifact) WHERE artifact <> '';
+CREATE INDEX runs_under_way ON runs (state, lock) WHERE state = 'running';
 `}
 
 func checkVersion(path string, found, known int) error {

@@ -138,7 +138,10 @@ func (l *Ledger) markDied() error {
 // Runs gives the last runs of a pipeline, the newest first; of all pipelines when its
 // name is empty.
 func (l *Ledger) Runs(pipeline string, limit int) ([]Run, error) {
-	return l.runsWhere("(? = '' OR pipeline = ?) ORDER BY id DESC LIMIT ?", pipeline, pipeline, limit)
+	if pipeline == "" {
+		return l.runsWhere("true ORDER BY id DESC LIMIT ?", limit)
+	}
+	return l.runsWhere("pipeline = ? ORDER BY id DESC LIMIT ?", pipeline, limit)
 }
 
 // Run gives one run. The error wraps fs.ErrNotExist if there is none of that number.

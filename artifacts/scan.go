@@ -149,8 +149,11 @@ func (l *Ledger) eachAction(ctx context.Context, visit func(made) error) error {
 // eachKey reads the keys of the parts of one run, or of all runs when run is 0, in no
 // order and some of them more than once.
 func (l *Ledger) eachKey(ctx context.Context, run int64, visit func(run int64, stage, key string) error) error {
-	const rows = "SELECT DISTINCT run, stage, key FROM part_rows WHERE key <> '' AND (?1 = 0 OR run = ?1)"
-	err := l.each("look up keys", rows, []any{run}, func(r *sql.Rows) error {
+	rows, listed, args := "SELECT run, stage, key FROM part_rows WHERE key <> ''", "SELECT list, run, stage FROM hits", []any(nil)
+	if run != 0 { // a condition that might not hold would keep SQLite from using the index
+		rows, listed, args = rows+" AND run = ?", listed+" WHERE run = ?", []any{run}
+	}
+	err := l.each("look up keys", rows, args, func(r *sql.Rows) error {
 		var id int64
 		var stage, key string
 		if err := r.Scan(&id, &stage, &key); err != nil {
@@ -169,7 +172,7 @@ func (l *Ledger) eachKey(ctx context.Context, run int64, visit func(run int64, s
 		stage string
 	}
 	users := map[string][]user{} // of each list of hits, which many runs share
-	err = l.each("look up keys", "SELECT DISTINCT list, run, stage FROM hits WHERE ?1 = 0 OR run = ?1", []any{run}, func(r *sql.Rows) error {
+	err = l.each("look up keys", listed, args, func(r *sql.Rows) error {
 		var list string
 		var u user
 		err := r.Scan(&list, &u.run, &u.stage)
@@ -179,7 +182,11 @@ func (l *Ledger) eachKey(ctx context.Context, run int64, visit func(run int64, s
 	if err != nil || len(users) == 0 {
 		return err
 	}
-	return l.each("look up keys", "SELECT digest, parts FROM lists", nil, func(r *sql.Rows) error {
+	texts := "SELECT digest, parts FROM lists"
+	if run != 0 {
+		texts += " WHERE digest IN (SELECT list FROM hits WHERE run = ?)"
+	}
+	return l.each("look up keys", texts, args, func(r *sql.Rows) error {
 		var list string
 		var parts sql.RawBytes
 		if err := r.Scan(&list, &parts); err != nil {
