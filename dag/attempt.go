@@ -99,6 +99,7 @@ func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
 	if err != nil {
 		return err
 	}
+	defer c.leavePlace(w)()
 	a, err := c.action(w, res, at.last, time.Since(began))
 	if err != nil {
 		return err
@@ -120,6 +121,26 @@ func (c *coordinator) attempt(ctx context.Context, w *work, at *attempt) error {
 	_ = c.store.DropPartial(w.key)
 	at.made, at.cpu, at.memory = a, res.CPU, res.Memory
 	return nil
+}
+
+// leavePlace lets another part have the CPUs while this one's outputs are flushed and
+// recorded, which is mostly waiting, unless many parts are at that already, or this one might
+// have to be done again. The function that it returns is to be called at the end of that.
+func (c *coordinator) leavePlace(w *work) (end func()) {
+	if w.node.Retries > 0 {
+		return func() {}
+	}
+	select {
+	case c.storing <- struct{}{}:
+	default:
+		return func() {}
+	}
+	c.events <- func() error {
+		w.left = true
+		c.free.give(w)
+		return nil
+	}
+	return func() { <-c.storing }
 }
 
 func (c *coordinator) job(w *work, dir string, attempt int) (executor.Job, error) {

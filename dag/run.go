@@ -51,6 +51,7 @@ type coordinator struct {
 	away    []*work // parts that wait for another coordinator, or an equal part, to do them
 
 	rooms    rooms
+	storing  chan struct{} // holds a token for each part that is flushed without a place on the machine
 	hits     []artifacts.PartRecord
 	keptMu   sync.Mutex
 	kept     map[string]bool // configs and lists that the ledger has
@@ -76,6 +77,7 @@ type work struct {
 	memory   int64
 	queued   time.Time // when it was ready to run
 	lock     *artifacts.KeyLock
+	left     bool // its place on the machine, with its outputs still to be recorded
 	started  time.Time
 	progress executor.Progress
 	heard    time.Time // when it first said how far it is
@@ -86,6 +88,10 @@ type work struct {
 	now      atomic.Pointer[attempt]
 }
 
+// storingPerJob is how many parts, for each CPU, may be flushed and recorded while others
+// work: as many take one commit together.
+const storingPerJob = 4
+
 // Run makes the target stages, or all of them. The summary is there also when the
 // error is a *Stopped; any other error is the engine's own failure.
 func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, sources map[string][]source.Resolved, o Options) (*Summary, error) {
@@ -93,7 +99,7 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if err != nil {
 		return nil, err
 	}
-	c := &coordinator{graph: g, o: o, ids: map[string]source.FileID{}, events: make(chan func() error, 64), free: room{o.Jobs, o.Memory, o.Memory > 0},
+	c := &coordinator{graph: g, o: o, ids: map[string]source.FileID{}, events: make(chan func() error, 64), storing: make(chan struct{}, storingPerJob*o.Jobs), free: room{o.Jobs, o.Memory, o.Memory > 0},
 		waitSaid: map[string]time.Time{}, running: map[*node][]*work{}, kept: map[string]bool{}, stat: map[*node]*tally{}, metrics: map[string]float64{}, began: time.Now()}
 	for _, files := range sources {
 		for _, f := range files {
@@ -276,7 +282,9 @@ func (c *coordinator) take(w *work) {
 }
 
 func (c *coordinator) release(w *work) {
-	c.free.give(w)
+	if !w.left {
+		c.free.give(w)
+	}
 	c.running[w.node] = slices.DeleteFunc(c.running[w.node], func(o *work) bool { return o == w })
 	c.show(w.node)
 }

@@ -64,23 +64,26 @@ func (q *queue) next(r room, now time.Time) (start []*work) {
 		}
 		return start
 	}
-	rest := q.small[:0]
-	for i, w := range q.small {
-		if r.cpus == 0 {
-			rest = append(rest, q.small[i:]...)
-			break
-		}
-		switch {
+	var held []*work // ready, but too large for what is free
+	i := 0
+	for ; i < len(q.small) && r.cpus > 0; i++ {
+		switch w := q.small[i]; {
 		case w.node.skipped:
 		case r.fits(w):
 			r.take(w)
 			start = append(start, w)
 		default:
-			rest = append(rest, w)
+			held = append(held, w)
 		}
 	}
-	clear(q.small[len(rest):])
-	q.small = rest
+	switch { // thousands may be queued: those behind are not touched
+	case i == 0:
+	case len(held) == 0:
+		clear(q.small[:i])
+		q.small = q.small[i:]
+	default:
+		q.small = append(held, q.small[i:]...)
+	}
 	if len(q.small) == 0 && len(q.whole) > 0 && r.fits(q.whole[0]) {
 		start, q.whole = append(start, q.whole[0]), q.whole[1:]
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,9 @@ func hashFile(ctx context.Context, path string, progress func(done, total int64)
 	return sums{}, FileID{}, fmt.Errorf("%s changes while it is read", path)
 }
 
+// hashBuffers are used again: a source may be many small files.
+var hashBuffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
+
 func hashOnce(ctx context.Context, path string, progress func(done, total int64)) (s sums, before, after FileID, err error) {
 	f, err := disk.Open(path)
 	if err != nil {
@@ -42,13 +46,14 @@ func hashOnce(ctx context.Context, path string, progress func(done, total int64)
 	}
 	before = identity(&st)
 	h, h1 := sha256.New(), sha1.New()
-	buf := make([]byte, 1<<20)
+	buf := hashBuffers.Get().(*[1 << 20]byte)
+	defer hashBuffers.Put(buf)
 	var done int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return s, before, after, err
 		}
-		n, err := f.Read(buf)
+		n, err := f.Read(buf[:])
 		h.Write(buf[:n])
 		h1.Write(buf[:n])
 		if done += int64(n); n > 0 {
