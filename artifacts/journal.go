@@ -22,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
+	"github.com/ptbr-slm/pipeline/artifacts/fault"
 )
 
 // A journal is the ledger as text: every statement that changed it, appended and flushed
@@ -406,7 +407,11 @@ func (l *Ledger) Compact(ctx context.Context) error {
 	if err := l.writeJournal(ctx, id); err != nil {
 		return err
 	}
-	if _, err := l.conn.ExecContext(ctx, "VACUUM"); err != nil {
+	err := fault.Do(fault.Durable, l.path, "", func() error {
+		_, err := l.conn.ExecContext(ctx, "VACUUM")
+		return err
+	})
+	if err != nil {
 		return adviseLedger("compact", l.path, err)
 	}
 	return adviseLedger("compact", l.path, l.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, new(any), new(any)))

@@ -19,6 +19,7 @@ var roles = map[string]func(args []string) error{
 	"publish": publishForEver,
 	"place":   placeForEver,
 	"full":    fillDisk,
+	"compact": compactOnce,
 }
 
 func TestMain(m *testing.M) {
