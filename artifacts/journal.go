@@ -227,9 +227,13 @@ func decodeArg(b json.RawMessage) (any, error) {
 	return v, nil
 }
 
-// readJournal gives each whole line to visit and counts the others.
+// readJournal is readLines of a whole journal, whose lines may be long.
 func readJournal(r io.Reader, visit func(line []byte) error) (damaged int, err error) {
-	in := bufio.NewReaderSize(r, 1<<20)
+	return readLines(bufio.NewReaderSize(r, 1<<20), visit)
+}
+
+// readLines gives each whole line to visit and counts the others.
+func readLines(in *bufio.Reader, visit func(line []byte) error) (damaged int, err error) {
 	for {
 		line, err := in.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -265,7 +269,7 @@ func (l *Ledger) openJournal(ctx context.Context) error {
 		b := make([]byte, 256)
 		n, _ := f.ReadAt(b, 0)
 		b, _, _ = bytes.Cut(b[:n], []byte("\n"))
-		_, _ = readJournal(bytes.NewReader(b), func(line []byte) error { return json.Unmarshal(line, &head) })
+		_, _ = readLines(bufio.NewReader(bytes.NewReader(b)), func(line []byte) error { return json.Unmarshal(line, &head) })
 		if id != 0 && head == (journalHead{journalFormat, len(migrations), id}) {
 			l.journal = &journal{path: path, f: f, known: map[string]bool{}}
 			return nil

@@ -70,7 +70,10 @@ func (l *Ledger) SourceDigests(ids []FileID) ([]string, error) {
 			return err
 		}
 		if found = len(b) == len(ids)*sha256.Size; found {
-			all := hex.EncodeToString(b)
+			var hexed strings.Builder
+			hexed.Grow(2 * len(b))
+			hex.NewEncoder(&hexed).Write(b)
+			all := hexed.String()
 			for i := range digests {
 				digests[i] = all[2*sha256.Size*i : 2*sha256.Size*(i+1)]
 			}

@@ -217,8 +217,10 @@ func (w planner) stage(n *node) (PlanStage, error) {
 func sourceFiles(sources map[string][]source.Resolved) map[string][]file {
 	r := map[string][]file{}
 	for name, files := range sources {
-		for _, f := range files {
-			r[name] = append(r[name], file{File: f.File, path: f.Path, absent: f.Absent})
+		r[name] = make([]file, len(files))
+		for i := range files {
+			f := &files[i]
+			r[name][i] = file{File: f.File, path: f.Path, absent: f.Absent}
 		}
 	}
 	return r

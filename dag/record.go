@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -73,19 +74,43 @@ func (g *graph) resolved() (*Resolved, map[string][]byte) {
 		r.Stages = append(r.Stages, st)
 	}
 	for name, files := range used {
-		list := make([]SourceFile, len(files))
 		src := ResolvedSource{Name: name, License: licenses[name], Count: len(files)}
-		for i, f := range files {
-			list[i] = SourceFile{Name: f.Name, Path: below(g.pipeline, f.path), URL: urls[f.path], SHA256: f.Digest, Size: f.Size}
+		b := canonicalFiles(len(files), func(i int) SourceFile {
+			f := &files[i]
 			src.Bytes += f.Size
-		}
-		b := canonical(list)
+			return SourceFile{Name: f.Name, Path: below(g.pipeline, f.path), URL: urls[f.path], SHA256: f.Digest, Size: f.Size}
+		})
 		src.Files = digestOf(b)
 		texts[src.Files] = b
 		r.Sources = append(r.Sources, src)
 	}
 	sort.Slice(r.Sources, func(i, j int) bool { return r.Sources[i].Name < r.Sources[j].Name })
 	return r, texts
+}
+
+// canonicalFiles is canonical of a list of SourceFiles, encoded one by one: of ten thousand
+// files the list and what an encoder needs for all of it at once are megabytes.
+func canonicalFiles(count int, file func(int) SourceFile) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	b.WriteByte('[')
+	var f SourceFile
+	for i := range count {
+		f = file(i)
+		if err := enc.Encode(&f); err != nil {
+			panic("dag: a source file without JSON form: " + err.Error()) // it is a plain struct
+		}
+		b.Truncate(b.Len() - 1) // the newline that Encode adds
+		if i == 0 {
+			b.Grow((count - 1) * (b.Len() + 8)) // the others are about as long
+		}
+		if i < count-1 {
+			b.WriteByte(',')
+		}
+	}
+	b.WriteByte(']')
+	return b.Bytes()
 }
 
 // below is a path relative to the pipeline file's directory, if it is inside.

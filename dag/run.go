@@ -99,11 +99,16 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if err != nil {
 		return nil, err
 	}
-	c := &coordinator{graph: g, o: o, ids: map[string]source.FileID{}, events: make(chan func() error, 64), storing: make(chan struct{}, storingPerJob*o.Jobs), free: room{o.Jobs, o.Memory, o.Memory > 0},
+	c := &coordinator{graph: g, o: o, events: make(chan func() error, 64), storing: make(chan struct{}, storingPerJob*o.Jobs), free: room{o.Jobs, o.Memory, o.Memory > 0},
 		waitSaid: map[string]time.Time{}, running: map[*node][]*work{}, kept: map[string]bool{}, stat: map[*node]*tally{}, metrics: map[string]float64{}, began: time.Now()}
+	count := 0
 	for _, files := range sources {
-		for _, f := range files {
-			c.ids[f.Path] = f.ID
+		count += len(files)
+	}
+	c.ids = make(map[string]source.FileID, count)
+	for _, files := range sources {
+		for i := range files {
+			c.ids[files[i].Path] = files[i].ID
 		}
 	}
 	for _, n := range g.nodes {

@@ -14,12 +14,18 @@ import (
 )
 
 // find gives the files that one entry of a source stands for. What cannot be found is
-// one entry with an error; what is still to be fetched, one that is Absent.
-func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
-	bad := func(err error) []*entry {
-		e := newEntry(source, file, file.Abs, filepath.Base(file.Abs))
-		e.err = err
-		return []*entry{e}
+// one entry with an error; what is still to be fetched, one that is Absent. The entries
+// resolve the elements of list, in order.
+func find(source string, file *pipelinefile.SourceFile, offline bool) (all []*entry, list []Resolved) {
+	one := func() ([]*entry, []Resolved) {
+		all, list := newEntries(source, file, "", []string{filepath.Base(file.Abs)})
+		list[0].Path = file.Abs
+		return all, list
+	}
+	bad := func(err error) ([]*entry, []Resolved) {
+		all, list := one()
+		all[0].err = err
+		return all, list
 	}
 	var root string
 	var names []string
@@ -35,9 +41,9 @@ func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
 		info, err := os.Stat(file.Abs)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && file.URL != "":
-			e := newEntry(source, file, file.Abs, filepath.Base(file.Abs))
-			e.Absent, e.Digest, e.Size = true, file.SHA256, -1
-			return []*entry{e}
+			all, list := one()
+			list[0].Absent, list[0].Digest, list[0].Size = true, file.SHA256, -1
+			return all, list
 		case errors.Is(err, fs.ErrNotExist):
 			return bad(fmt.Errorf("%s does not exist; put the file there, or give it a `url` to be fetched from", file.Abs))
 		case err != nil:
@@ -46,7 +52,7 @@ func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
 			if file.URL != "" && !offline {
 				tidy(file.Abs)
 			}
-			return []*entry{newEntry(source, file, file.Abs, filepath.Base(file.Abs))}
+			return one()
 		case !info.IsDir():
 			return bad(fmt.Errorf("%s is neither a regular file nor a directory", file.Abs))
 		case file.URL != "" || file.SHA256 != "" || file.SHA1 != "":
@@ -61,14 +67,10 @@ func find(source string, file pipelinefile.SourceFile, offline bool) []*entry {
 		}
 	}
 	sort.Strings(names)
-	all := make([]*entry, len(names))
 	if root = filepath.Clean(root); root != "/" {
 		root += "/"
 	}
-	for i, name := range names {
-		all[i] = newEntry(source, file, root+filepath.FromSlash(name), name)
-	}
-	return all
+	return newEntries(source, file, root, names)
 }
 
 // walk lists the regular files below a directory, by their paths relative to it with
@@ -109,7 +111,7 @@ func walk(root string) (names []string, err error) {
 
 // glob lists the regular files that match a pattern, relative to the last directory
 // before the first wildcard.
-func glob(file pipelinefile.SourceFile) (root string, names []string, err error) {
+func glob(file *pipelinefile.SourceFile) (root string, names []string, err error) {
 	steps := strings.Split(filepath.ToSlash(filepath.Clean(file.Path)), "/")
 	first := 0
 	for !strings.ContainsAny(steps[first], "*?[") {

@@ -57,11 +57,11 @@ const fetches = 2
 
 // entry is one file on its way to being resolved.
 type entry struct {
-	Resolved
-	source  string
-	file    pipelinefile.SourceFile
-	fetched string // its sha256 when it was just fetched, at the state Resolved.ID
-	err     error
+	*Resolved // an element of the list that find gives
+	source    string
+	file      *pipelinefile.SourceFile
+	fetched   string // its sha256 when it was just fetched, at the state Resolved.ID
+	err       error
 }
 
 // Resolve gives the files of every source, by its name: the entries of the pipeline
@@ -92,12 +92,13 @@ func resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Optio
 	}
 
 	var all []*entry
+	out := map[string][]Resolved{}
 	for _, src := range srcs {
 		names := map[string]string{}
-		for _, file := range src.Files {
-			found := find(src.Name, file, o.Offline)
+		for i := range src.Files {
+			found, list := find(src.Name, &src.Files[i], o.Offline)
 			if len(src.Files) == 1 { // names in one directory differ
-				all = append(all, found...)
+				all, out[src.Name] = append(all, found...), list
 				break
 			}
 			for _, e := range found {
@@ -115,23 +116,19 @@ func resolve(ctx context.Context, srcs []pipelinefile.Source, memo Memo, o Optio
 		return nil, err
 	}
 
-	out, count := map[string][]Resolved{}, map[string]int{}
-	for _, e := range all {
-		count[e.source]++
-	}
 	var problems []error
 	for _, e := range all {
 		if e.err != nil {
 			problems = append(problems, fmt.Errorf("%s: source `%s`: %w", e.file.Pos, e.source, e.err))
-			continue
 		}
-		if out[e.source] == nil {
-			out[e.source] = make([]Resolved, 0, count[e.source])
-		}
-		out[e.source] = append(out[e.source], e.Resolved)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
+	}
+	for _, src := range srcs {
+		if len(src.Files) > 1 {
+			out[src.Name] = gather(src.Name, all)
+		}
 	}
 	return out, nil
 }
@@ -157,7 +154,7 @@ func fetchMissing(ctx context.Context, all []*entry, f *fetcher, o Options) {
 	for _, path := range paths {
 		same := byPath[path]
 		g.Go(func() error {
-			digest, err := f.fetch(ctx, same[0].file, func(done, total int64) {
+			digest, err := f.fetch(ctx, *same[0].file, func(done, total int64) {
 				o.Progress(Event{Source: same[0].source, Path: path, Fetching: true, Done: done, Total: total})
 			})
 			for _, e := range same {
@@ -175,8 +172,7 @@ func fetchMissing(ctx context.Context, all []*entry, f *fetcher, o Options) {
 // hashAll gives every entry its digest, and holds it against the declared ones.
 func hashAll(ctx context.Context, all []*entry, memo Memo, o Options) {
 	identifyAll(all, o.Jobs)
-	var here []*entry
-	var ids []FileID
+	here, ids := make([]*entry, 0, len(all)), make([]FileID, 0, len(all))
 	for _, e := range all {
 		if e.err == nil && !e.Absent && e.fetched == "" {
 			here, ids = append(here, e), append(ids, e.ID)
@@ -307,13 +303,25 @@ func (e *entry) check(sha1 string) error {
 	return nil
 }
 
-func newEntry(source string, file pipelinefile.SourceFile, path, name string) *entry {
-	return &entry{
-		Resolved: Resolved{
-			File: stage.File{Name: filepath.ToSlash(name), Origin: "sources." + source},
-			Path: path,
-		},
-		source: source,
-		file:   file,
+// newEntries are entries for files, by their names below a directory that ends in a slash.
+func newEntries(source string, file *pipelinefile.SourceFile, root string, names []string) ([]*entry, []Resolved) {
+	all, entries, list := make([]*entry, len(names)), make([]entry, len(names)), make([]Resolved, len(names))
+	origin := "sources." + source
+	for i, name := range names {
+		list[i].File = stage.File{Name: filepath.ToSlash(name), Origin: origin}
+		list[i].Path = root + filepath.FromSlash(name)
+		entries[i] = entry{Resolved: &list[i], source: source, file: file}
+		all[i] = &entries[i]
 	}
+	return all, list
+}
+
+// gather lists the files of a source that has several entries in the pipeline file.
+func gather(source string, all []*entry) (list []Resolved) {
+	for _, e := range all {
+		if e.source == source {
+			list = append(list, *e.Resolved)
+		}
+	}
+	return list
 }
