@@ -266,6 +266,7 @@ func (f *life) collect(t *testing.T) {
 	if len(plan.keys) < f.changed || len(plan.runs) < 10 {
 		t.Errorf("gc would remove %d results and the parts of %d runs only", len(plan.keys), len(plan.runs))
 	}
+	t.Logf("to be removed: %d of %d results, the parts of %d of %d runs", len(plan.keys), len(plan.keys)+plan.Results, len(plan.runs), f.runs)
 	timed("gc: remove rows", func() error { return f.s.sweep(t.Context(), plan, nil) })
 	timed("Compact", func() error { return l.Compact(t.Context()) })
 	after, err := os.Stat(l.path)
