@@ -88,8 +88,9 @@ type work struct {
 	now      atomic.Pointer[attempt]
 }
 
-// storingPerJob is how many parts, for each CPU, may be flushed and recorded while others
-// work: as many take one commit together.
+// storingPerJob is how many parts, for each CPU but the first, may be flushed and recorded while
+// others work: as many take one commit together. With one CPU a part ends before the
+// next begins, and no more than one is lost to a crash.
 const storingPerJob = 4
 
 // Run makes the target stages, or all of them. The summary is there also when the
@@ -99,7 +100,7 @@ func Run(ctx context.Context, p *pipelinefile.Pipeline, store *artifacts.Store, 
 	if err != nil {
 		return nil, err
 	}
-	c := &coordinator{graph: g, o: o, events: make(chan func() error, 64), storing: make(chan struct{}, storingPerJob*o.Jobs), free: room{o.Jobs, o.Memory, o.Memory > 0},
+	c := &coordinator{graph: g, o: o, events: make(chan func() error, 64), storing: make(chan struct{}, storingPerJob*(o.Jobs-1)), free: room{o.Jobs, o.Memory, o.Memory > 0},
 		waitSaid: map[string]time.Time{}, running: map[*node][]*work{}, kept: map[string]bool{}, stat: map[*node]*tally{}, metrics: map[string]float64{}, began: time.Now()}
 	count := 0
 	for _, files := range sources {
