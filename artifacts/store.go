@@ -27,6 +27,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/ptbr-slm/pipeline/artifacts/disk"
 	"golang.org/x/sys/unix"
@@ -181,7 +182,14 @@ func (s *Store) share() (*os.File, error) {
 	case err != nil:
 		return nil, advise("lock the store", path, err)
 	}
-	if err := disk.Flock(f.File, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+	began := time.Now()
+	err = disk.Flock(f.File, unix.LOCK_SH|unix.LOCK_NB)
+	for errors.Is(err, unix.EWOULDBLOCK) && time.Since(began) < moment {
+		// A process that was forked a moment ago may still hold the lock of one that is gone.
+		time.Sleep(20 * time.Millisecond)
+		err = disk.Flock(f.File, unix.LOCK_SH|unix.LOCK_NB)
+	}
+	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			who := holderOf(path)
