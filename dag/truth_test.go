@@ -44,13 +44,13 @@ func (b *bench) lastPart(name string) artifacts.PartRecord {
 // is resumed has its attempts counted on, a log for each, and the series of an undisturbed
 // run.
 func TestAttemptsAndMetricsOfAResumedPart(t *testing.T) {
-	const steps = 60
+	const steps, crash = 900, 800 // far behind the interrupt at 10
 	undisturbed := newBench(t)
 	undisturbed.edit("steps: 5", fmt.Sprintf("steps: %d", steps))
 	want := undisturbed.run()
 
 	b := newBench(t)
-	b.edit("steps: 5", fmt.Sprintf("steps: %d, crash: 40", steps))
+	b.edit("steps: 5", fmt.Sprintf("steps: %d, crash: %d", steps, crash))
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := b.try(ctx, func(o *dag.Options) { o.Observer = &interrupter{cancel: cancel, at: "train", step: 10} })
 	if err == nil {
@@ -62,7 +62,7 @@ func TestAttemptsAndMetricsOfAResumedPart(t *testing.T) {
 	if _, err := b.try(t.Context(), nil); err == nil {
 		t.Fatal("the part did not crash")
 	}
-	if p := b.lastPart("train"); p.State != "failed" || p.Attempt != 2 || len(p.Metrics) != 39 {
+	if p := b.lastPart("train"); p.State != "failed" || p.Attempt != 2 || len(p.Metrics) != crash-1 {
 		t.Errorf("after the crash: %s, attempt %d, %d metrics", p.State, p.Attempt, len(p.Metrics))
 	}
 	got := b.run()
@@ -76,7 +76,7 @@ func TestAttemptsAndMetricsOfAResumedPart(t *testing.T) {
 		said[m.Step] = m.Value
 	}
 	for _, m := range whole {
-		if x, ok := said[m.Step]; (!ok || x != m.Value) && m.Step != 40 { // it died before it said that one
+		if x, ok := said[m.Step]; (!ok || x != m.Value) && m.Step != crash { // it died before it said that one
 			t.Errorf("step %d: %v (%v), undisturbed %v", m.Step, x, ok, m.Value)
 		}
 	}
