@@ -145,7 +145,7 @@ func (w planner) stage(n *node) (PlanStage, error) {
 			missed = append(missed, p)
 		}
 	}
-	s.Open = !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil)
+	s.Open = !n.done && (!n.closed || (len(n.Kind.Mid) > 0 && n.join == nil))
 	if r, ok := w.held(n); ok {
 		w.off[n] = r
 		s.State, s.Run, s.Open, s.Reasons = PlanHeld, 0, false, []Reason{r}

@@ -151,7 +151,7 @@ func (c *coordinator) show(n *node) {
 	s := c.stageSummary(n)
 	t := c.stat[n]
 	left, all := c.left(n)
-	st := StageStatus{Left: left, RunLeft: all, Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.closed || (len(n.Kind.Mid) > 0 && n.join == nil),
+	st := StageStatus{Left: left, RunLeft: all, Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.done && (!n.closed || (len(n.Kind.Mid) > 0 && n.join == nil)),
 		Done: t.ran + t.cached, Ran: t.ran, Cached: t.cached, Started: t.started, Seconds: s.Seconds, Handled: t.bytesDone}
 	if st.State == "unfinished" {
 		st.State = "waiting"
