@@ -224,7 +224,7 @@ func steps(ctx context.Context, o *Options, r *Report) error {
 				gradient := make([]float32, len(params.Flat))
 				var failed error
 				speed := perSecond(ctx, o.Time, func() {
-					if _, err := net.Run(tokens, targets, gradient); err != nil {
+					if _, err := net.Run(graph.Batch[float32]{Tokens: tokens, Targets: targets}, gradient); err != nil {
 						failed = err
 					}
 				})

@@ -28,47 +28,112 @@ func randomTokens(vocab, n int, seed uint64) (tokens, targets []uint32) {
 	return tokens, targets
 }
 
-func network(t testing.TB, p *rwkv.Params[float64], batch, seq int) *Network[float64] {
+func network[T kernel.Float](t testing.TB, p *rwkv.Params[T], batch, seq int) *Network[T] {
 	t.Helper()
-	n, err := New(kernel.NewCPU[float64](1), p, batch, seq)
+	n, err := New(kernel.NewCPU[T](1), p, batch, seq)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-func run(t testing.TB, n *Network[float64], p *rwkv.Params[float64], tokens, targets []uint32) (float64, []float64) {
+func run[T kernel.Float](t testing.TB, n *Network[T], p *rwkv.Params[T], b Batch[T]) (float64, []T) {
 	t.Helper()
-	g := make([]float64, len(p.Flat))
-	loss, err := n.Run(tokens, targets, g)
+	g := make([]T, len(p.Flat))
+	loss, err := n.Run(b, g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return loss, g
 }
 
-// The gradient of every parameter of a whole network against central differences.
+// The gradient of every parameter of a whole network against central differences, from
+// nothing and from a state.
 func TestGradients(t *testing.T) {
-	for _, tied := range []bool{false, true} {
-		c := rwkv.Config{Vocab: 11, Embd: 4, Layers: 2, FFN: 6, Tied: tied}
-		const batch, seq = 2, 5
-		p := randomParams(c, 1)
-		n := network(t, p, batch, seq)
-		tokens, targets := randomTokens(c.Vocab, batch*seq, 2)
-		targets[3] = kernel.Ignore
-		_, g := run(t, n, p, tokens, targets)
-		for _, q := range c.Tensors() {
-			for i := q.Start; i < q.End; i++ {
-				const h = 1e-5
-				v := p.Flat[i]
-				p.Flat[i] = v + h
-				up, _ := run(t, n, p, tokens, targets)
-				p.Flat[i] = v - h
-				down, _ := run(t, n, p, tokens, targets)
-				p.Flat[i] = v
-				if want := (up - down) / (2 * h); math.Abs(want-g[i]) > 1e-6*(1+math.Abs(want)) {
-					t.Fatalf("tied %v: %s[%d]: gradient %g, finite difference %g", tied, q.Name, i-q.Start, g[i], want)
-				}
+	for _, carried := range []bool{false, true} {
+		for _, tied := range []bool{false, true} {
+			gradients(t, tied, carried)
+		}
+	}
+}
+
+func gradients(t *testing.T, tied, carried bool) {
+	c := rwkv.Config{Vocab: 11, Embd: 4, Layers: 2, FFN: 6, Tied: tied}
+	const batch, seq = 2, 5
+	p := randomParams(c, 1)
+	n := network(t, p, batch, seq)
+	before := Batch[float64]{State: rwkv.NewState[float64](c, batch)}
+	before.Tokens, before.Targets = randomTokens(c.Vocab, batch*seq, 7)
+	run(t, n, p, before)
+	tokens, targets := randomTokens(c.Vocab, batch*seq, 2)
+	targets[3] = kernel.Ignore
+	here := func() (float64, []float64) {
+		b := Batch[float64]{Tokens: tokens, Targets: targets}
+		if carried {
+			b.State = rwkv.NewState[float64](c, batch)
+			b.State.Copy(before.State)
+		}
+		return run(t, n, p, b)
+	}
+	_, g := here()
+	for _, q := range c.Tensors() {
+		for i := q.Start; i < q.End; i++ {
+			const h = 1e-5
+			v := p.Flat[i]
+			p.Flat[i] = v + h
+			up, _ := here()
+			p.Flat[i] = v - h
+			down, _ := here()
+			p.Flat[i] = v
+			if want := (up - down) / (2 * h); math.Abs(want-g[i]) > 1e-6*(1+math.Abs(want)) {
+				t.Fatalf("tied %v, carried %v: %s[%d]: gradient %g, finite difference %g", tied, carried, q.Name, i-q.Start, g[i], want)
+			}
+		}
+	}
+}
+
+// Read in chunks, the state carried on, tokens have the losses to the bit that they have in
+// one piece, and leave the same state.
+func TestCarried(t *testing.T) {
+	carried[float64](t)
+	carried[float32](t)
+}
+
+func carried[T kernel.Float](t *testing.T) {
+	c := rwkv.Config{Vocab: 50, Embd: 70, Layers: 3, FFN: 90}
+	const batch, seq, chunks = 2, 13, 3
+	p := rwkv.NewParams[T](c)
+	for i, v := range randomParams(c, 8).Flat {
+		p.Flat[i] = T(v)
+	}
+	tokens, targets := randomTokens(c.Vocab, batch*seq*chunks, 9)
+	whole := network(t, p, batch, seq*chunks)
+	end := rwkv.NewState[T](c, batch)
+	run(t, whole, p, Batch[T]{Tokens: tokens, Targets: targets, State: end})
+	losses := slices.Clone(whole.head.Loss)
+	run(t, whole, p, Batch[T]{Tokens: tokens, Targets: targets})
+	if !slices.Equal(losses, whole.head.Loss) {
+		t.Errorf("%T: an empty state is not what no state is", losses)
+	}
+	n, s := network(t, p, batch, seq), rwkv.NewState[T](c, batch)
+	for i := range chunks {
+		b := Batch[T]{State: s}
+		for j := range batch {
+			at := (j*chunks + i) * seq
+			b.Tokens, b.Targets = append(b.Tokens, tokens[at:at+seq]...), append(b.Targets, targets[at:at+seq]...)
+		}
+		run(t, n, p, b)
+		for j := range batch {
+			at := (j*chunks + i) * seq
+			if !slices.Equal(n.head.Loss[j*seq:(j+1)*seq], losses[at:at+seq]) {
+				t.Errorf("%T: sequence %d, chunk %d: losses %v, in one piece %v", losses, j, i, n.head.Loss[j*seq:(j+1)*seq], losses[at:at+seq])
+			}
+		}
+	}
+	for l := range s {
+		for i, q := range [][2][]T{{s[l].Att, end[l].Att}, {s[l].FFN, end[l].FFN}, {s[l].WKV.A, end[l].WKV.A}, {s[l].WKV.B, end[l].WKV.B}, {s[l].WKV.P, end[l].WKV.P}} {
+			if !slices.Equal(q[0], q[1]) {
+				t.Errorf("%T: layer %d: part %d of the state differs", losses, l, i)
 			}
 		}
 	}
@@ -86,13 +151,13 @@ func TestConcurrentRuns(t *testing.T) {
 		for i := range nets {
 			wg.Go(func() {
 				tokens, targets := randomTokens(c.Vocab, 12, 2*round+uint64(i))
-				losses[i], grads[i] = run(t, nets[i], p, tokens, targets)
+				losses[i], grads[i] = run(t, nets[i], p, Batch[float64]{Tokens: tokens, Targets: targets})
 			})
 		}
 		wg.Wait()
 		for i := range nets {
 			tokens, targets := randomTokens(c.Vocab, 12, 2*round+uint64(i))
-			loss, g := run(t, alone, p, tokens, targets)
+			loss, g := run(t, alone, p, Batch[float64]{Tokens: tokens, Targets: targets})
 			if loss != losses[i] || !slices.Equal(g, grads[i]) {
 				t.Fatalf("round %d: network %d gives %g together, %g alone", round, i, losses[i], loss)
 			}
@@ -116,7 +181,7 @@ func TestFirstLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		tokens, targets := randomTokens(q.c.Vocab, 4000, 5)
-		loss, err := n.Run(tokens, targets, make([]float32, len(p.Flat)))
+		loss, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, make([]float32, len(p.Flat)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +203,7 @@ func BenchmarkStep(b *testing.B) {
 	g := make([]float32, len(p.Flat))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := n.Run(tokens, targets, g); err != nil {
+		if _, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, g); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -106,7 +106,7 @@ func TestAgainstPrimitives(t *testing.T) {
 	const batch, seq = 2, 4 // the decay first acts on the third token
 	p := randomParams(c, 5)
 	tokens, targets := randomTokens(c.Vocab, batch*seq, 6)
-	loss, grad := run(t, network(t, p, batch, seq), p, tokens, targets)
+	loss, grad := run(t, network(t, p, batch, seq), p, Batch[float64]{Tokens: tokens, Targets: targets})
 
 	n := &native{g: G.NewGraph(), c: c, p: map[string]*G.Node{}}
 	for _, q := range c.Tensors() {

@@ -18,12 +18,18 @@ type Network[T kernel.Float] struct {
 	grads   G.Nodes // in the order of Config.Tensors
 	head    *rwkv.Head[T]
 	tensors []rwkv.Tensor
-	tokens  []uint32
-	targets []uint32
+	batch   Batch[T] // of the run that goes on
 }
 
-// New builds the graph over p, for batch sequences of seq tokens, each from an empty
-// state. p is read at every Run; only its owner writes it, between runs.
+// Batch is what a network runs on: B sequences of T tokens.
+type Batch[T kernel.Float] struct {
+	Tokens, Targets []uint32 // [B,T]
+	// State is what each sequence goes on from, and is left after its last token; no
+	// gradient flows back into what came before. nil: all begin with nothing.
+	State rwkv.State[T]
+}
+
+// New builds the graph over p, for batch sequences of seq tokens. p is read at every Run; only its owner writes it, between runs.
 func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int) (n *Network[T], err error) {
 	defer guard(&err)
 	c := p.Config
@@ -47,7 +53,7 @@ func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int) 
 	}
 	for l := range c.Layers {
 		at := 3 + l*rwkv.BlockTensors
-		if x, err = apply(block(cpu, c, l, batch, seq), append(G.Nodes{x}, params[at:at+rwkv.BlockTensors]...)...); err != nil {
+		if x, err = apply(n.block(cpu, c, l, batch, seq), append(G.Nodes{x}, params[at:at+rwkv.BlockTensors]...)...); err != nil {
 			return nil, err
 		}
 	}
@@ -77,11 +83,11 @@ func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int) 
 	return n, nil
 }
 
-// Run reads tokens and their targets, [B,T] each, and writes the gradient of the sum of
-// their losses into grad, which is as long as Params.Flat. It returns that sum.
-func (n *Network[T]) Run(tokens, targets []uint32, grad []T) (loss float64, err error) {
+// Run writes the gradient of the sum of the losses of b's tokens into grad, which is as
+// long as Params.Flat. It returns that sum.
+func (n *Network[T]) Run(b Batch[T], grad []T) (loss float64, err error) {
 	defer guard(&err)
-	n.tokens, n.targets = tokens, targets
+	n.batch = b
 	if err := n.vm.RunAll(); err != nil {
 		return 0, fmt.Errorf("training graph: %w", err)
 	}
@@ -99,12 +105,12 @@ func (n *Network[T]) embedding(cpu *kernel.CPU[T], c rwkv.Config, rows int) *fus
 	e := rwkv.NewEmbedding(cpu, c, rows)
 	return &fused[T]{
 		name: "embedding", in: []int{2, 1, 1}, out: tensor.Shape{rows, c.Embd},
-		forward:  func(out []T, in [][]T) { e.Forward(out, in[0], in[1], in[2], n.tokens) },
-		backward: func(din, in [][]T, dout []T) { e.Backward(din[0], din[1], din[2], dout, in[1], n.tokens) },
+		forward:  func(out []T, in [][]T) { e.Forward(out, in[0], in[1], in[2], n.batch.Tokens) },
+		backward: func(din, in [][]T, dout []T) { e.Backward(din[0], din[1], din[2], dout, in[1], n.batch.Tokens) },
 	}
 }
 
-func block[T kernel.Float](cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int) *fused[T] {
+func (n *Network[T]) block(cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int) *fused[T] {
 	a := rwkv.NewLayer(cpu, c, batch, seq, true)
 	dims := []int{2}
 	for _, t := range c.Tensors()[3 : 3+rwkv.BlockTensors] {
@@ -118,7 +124,11 @@ func block[T kernel.Float](cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int)
 		name: fmt.Sprintf("block %d", l), in: dims, out: tensor.Shape{batch * seq, c.Embd},
 		forward: func(out []T, in [][]T) {
 			p := rwkv.NewBlock(in[1:])
-			a.Forward(&p, out, in[0], nil)
+			var s *rwkv.LayerState[T]
+			if n.batch.State != nil {
+				s = &n.batch.State[l]
+			}
+			a.Forward(&p, out, in[0], s)
 		},
 		backward: func(din, in [][]T, dout []T) {
 			p, g := rwkv.NewBlock(in[1:]), rwkv.NewBlock(din[1:])
@@ -137,7 +147,7 @@ func (n *Network[T]) lossOp(rows, d int) *fused[T] {
 			if dx == nil {
 				dx, gw, gb, gh = make([]T, rows*d), make([]T, d), make([]T, d), make([]T, len(in[3]))
 			}
-			n.head.Forward(dx, gw, gb, gh, in[0], in[1], in[2], in[3], n.targets)
+			n.head.Forward(dx, gw, gb, gh, in[0], in[1], in[2], in[3], n.batch.Targets)
 			out[0] = 0
 			for _, l := range n.head.Loss {
 				out[0] += l

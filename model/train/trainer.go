@@ -229,7 +229,7 @@ func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
 					return
 				}
 				g := t.tree.buffer()
-				if losses[micro], errs[i] = w.graph.Run(w.tokens, w.targets, g); errs[i] != nil {
+				if losses[micro], errs[i] = w.graph.Run(graph.Batch[float32]{Tokens: w.tokens, Targets: w.targets}, g); errs[i] != nil {
 					return
 				}
 				t.tree.put(micro, g, w.cpu)
