@@ -48,16 +48,16 @@ func run[T kernel.Float](t testing.TB, n *Network[T], p *rwkv.Params[T], b Batch
 }
 
 // The gradient of every parameter of a whole network against central differences, from
-// nothing and from a state.
+// nothing and from a state, without and with documents that begin in the middle.
 func TestGradients(t *testing.T) {
-	for _, carried := range []bool{false, true} {
-		for _, tied := range []bool{false, true} {
-			gradients(t, tied, carried)
-		}
-	}
+	documents := []bool{false, true, true, false, false, true, false, false, false, true}
+	gradients(t, false, false, nil)
+	gradients(t, true, false, nil)
+	gradients(t, false, true, nil)
+	gradients(t, true, true, documents)
 }
 
-func gradients(t *testing.T, tied, carried bool) {
+func gradients(t *testing.T, tied, carried bool, fresh []bool) {
 	c := rwkv.Config{Vocab: 11, Embd: 4, Layers: 2, FFN: 6, Tied: tied}
 	const batch, seq = 2, 5
 	p := randomParams(c, 1)
@@ -68,7 +68,7 @@ func gradients(t *testing.T, tied, carried bool) {
 	tokens, targets := randomTokens(c.Vocab, batch*seq, 2)
 	targets[3] = kernel.Ignore
 	here := func() (float64, []float64) {
-		b := Batch[float64]{Tokens: tokens, Targets: targets}
+		b := Batch[float64]{Tokens: tokens, Targets: targets, Fresh: fresh}
 		if carried {
 			b.State = rwkv.NewState[float64](c, batch)
 			b.State.Copy(before.State)
@@ -86,7 +86,7 @@ func gradients(t *testing.T, tied, carried bool) {
 			down, _ := here()
 			p.Flat[i] = v
 			if want := (up - down) / (2 * h); math.Abs(want-g[i]) > 1e-6*(1+math.Abs(want)) {
-				t.Fatalf("tied %v, carried %v: %s[%d]: gradient %g, finite difference %g", tied, carried, q.Name, i-q.Start, g[i], want)
+				t.Fatalf("tied %v, carried %v, documents %v: %s[%d]: gradient %g, finite difference %g", tied, carried, fresh, q.Name, i-q.Start, g[i], want)
 			}
 		}
 	}
@@ -135,6 +135,64 @@ func carried[T kernel.Float](t *testing.T) {
 			if !slices.Equal(q[0], q[1]) {
 				t.Errorf("%T: layer %d: part %d of the state differs", losses, l, i)
 			}
+		}
+	}
+}
+
+// A document in the middle of a row has the losses to the bit that it has alone, and the
+// gradients. What stands before it changes no bit of them.
+func TestDocuments(t *testing.T) {
+	documents[float64](t, 1e-12)
+	documents[float32](t, 1e-4)
+}
+
+func documents[T kernel.Float](t *testing.T, eps float64) {
+	c := rwkv.Config{Vocab: 50, Embd: 70, Layers: 3, FFN: 90}
+	const batch, seq, at = 2, 21, 8 // a document begins at 8 in the first row, at 0 in the second
+	p := rwkv.NewParams[T](c)
+	for i, v := range randomParams(c, 10).Flat {
+		p.Flat[i] = T(v)
+	}
+	tokens, targets := randomTokens(c.Vocab, batch*seq, 11)
+	for i := range at {
+		targets[i] = kernel.Ignore
+	}
+	for i := range seq - at {
+		tokens[seq+i], targets[seq+i] = tokens[at+i], targets[at+i]
+	}
+	for i := seq - at; i < seq; i++ {
+		targets[seq+i] = kernel.Ignore
+	}
+	fresh := make([]bool, batch*seq)
+	fresh[at], fresh[seq], fresh[2*seq-at] = true, true, true
+	state := rwkv.NewState[T](c, batch)
+	n := network(t, p, batch, seq)
+	b := Batch[T]{Tokens: tokens, Targets: targets, State: state}
+	run(t, n, p, b) // so that there is something to forget
+	b.Fresh = fresh
+	_, grad := run(t, n, p, b)
+	losses := slices.Clone(n.head.Loss)
+	if !slices.Equal(losses[at:seq], losses[seq:2*seq-at]) {
+		t.Errorf("%T: one document in two places has losses %v and %v", losses, losses[at:seq], losses[seq:2*seq-at])
+	}
+
+	others, _ := randomTokens(c.Vocab, at, 12)
+	copy(tokens, others)
+	copy(tokens[2*seq-at:], others)
+	_, again := run(t, n, p, b)
+	if !slices.Equal(n.head.Loss, losses) || !slices.Equal(again, grad) {
+		t.Errorf("%T: other tokens in another document change losses or gradients", losses)
+	}
+
+	alone := network(t, p, batch, seq-at)
+	b = Batch[T]{Tokens: append(slices.Clone(tokens[at:seq]), tokens[at:seq]...), Targets: append(slices.Clone(targets[at:seq]), targets[at:seq]...)}
+	_, want := run(t, alone, p, b)
+	if !slices.Equal(alone.head.Loss[:seq-at], losses[at:seq]) {
+		t.Errorf("%T: losses %v, alone %v", losses, losses[at:seq], alone.head.Loss[:seq-at])
+	}
+	for i := range want { // sums over rows are cut in other places
+		if math.Abs(float64(want[i]-grad[i])) > eps*(1+math.Abs(float64(want[i]))) {
+			t.Fatalf("%T: gradient %d is %g, alone %g", losses, i, grad[i], want[i])
 		}
 	}
 }

@@ -27,6 +27,9 @@ type Batch[T kernel.Float] struct {
 	// State is what each sequence goes on from, and is left after its last token; no
 	// gradient flows back into what came before. nil: all begin with nothing.
 	State rwkv.State[T]
+	// Fresh says of each token whether a document begins with it, [B,T]: what came before is
+	// forgotten there, and no gradient flows back over it. nil: none begins.
+	Fresh []bool
 }
 
 // New builds the graph over p, for batch sequences of seq tokens. p is read at every Run; only its owner writes it, between runs.
@@ -128,7 +131,7 @@ func (n *Network[T]) block(cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int)
 			if n.batch.State != nil {
 				s = &n.batch.State[l]
 			}
-			a.Forward(&p, out, in[0], s)
+			a.Forward(&p, out, in[0], s, n.batch.Fresh)
 		},
 		backward: func(din, in [][]T, dout []T) {
 			p, g := rwkv.NewBlock(in[1:]), rwkv.NewBlock(din[1:])

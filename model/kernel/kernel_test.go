@@ -72,14 +72,14 @@ func TestTokenShift(t *testing.T) {
 		n := q.batch * q.seq * q.d
 		h, mu, first, w := normal[float64](r, n), normal[float64](r, q.d), normal[float64](r, q.batch*q.d), normal[float64](r, n)
 		y, dh, dmu, dfirst := make([]float64, n), make([]float64, n), make([]float64, q.d), make([]float64, q.batch*q.d)
-		f := func() float64 { c.TokenShift(y, h, mu, first, q.seq); return weighted(y, w) }
-		c.TokenShiftBackward(dh, dmu, dfirst, w, h, mu, first, q.seq, false)
+		f := func() float64 { c.TokenShift(y, h, mu, first, q.seq, nil); return weighted(y, w) }
+		c.TokenShiftBackward(dh, dmu, dfirst, w, h, mu, first, q.seq, nil, false)
 		checkGrad(t, "dh", h, dh, f)
 		checkGrad(t, "dmu", mu, dmu, f)
 		checkGrad(t, "dfirst", first, dfirst, f)
 
-		f0 := func() float64 { c.TokenShift(y, h, mu, nil, q.seq); return weighted(y, w) }
-		c.TokenShiftBackward(dh, dmu, nil, w, h, mu, nil, q.seq, false)
+		f0 := func() float64 { c.TokenShift(y, h, mu, nil, q.seq, nil); return weighted(y, w) }
+		c.TokenShiftBackward(dh, dmu, nil, w, h, mu, nil, q.seq, nil, false)
 		checkGrad(t, "dh from zeros", h, dh, f0)
 		checkGrad(t, "dmu from zeros", mu, dmu, f0)
 	}

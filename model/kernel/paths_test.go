@@ -41,17 +41,26 @@ func battery(c *CPU[float32], batch, steps, d, vocab int, rough bool) (all [][]f
 	c.LayerNorm(y, mean, rstd, x, g, b)
 	c.LayerNormBackward(buf(n*d), buf(d), buf(d), dy, x, mean, rstd, g, false)
 	c.LayerNormBackward(some(n*d), buf(d), buf(d), dy, x, mean, rstd, g, true)
-	c.TokenShift(buf(n*d), x, g, nil, steps)
-	c.TokenShift(buf(n*d), x, g, in(batch*d), steps)
-	c.TokenShiftBackward(buf(n*d), buf(d), nil, dy, x, g, nil, steps, false)
-	c.TokenShiftBackward(some(n*d), buf(d), some(batch*d), dy, x, g, in(batch*d), steps, true)
+	c.TokenShift(buf(n*d), x, g, nil, steps, nil)
+	c.TokenShift(buf(n*d), x, g, in(batch*d), steps, nil)
+	c.TokenShiftBackward(buf(n*d), buf(d), nil, dy, x, g, nil, steps, nil, false)
+	c.TokenShiftBackward(some(n*d), buf(d), some(batch*d), dy, x, g, in(batch*d), steps, nil, true)
 	w, wy := buf(d), buf(n*d)
 	c.Decay(w, g)
 	state := WKVState[float32]{some(batch * d), some(batch * d), some(batch * d)}
 	start := WKVState[float32]{append([]float32(nil), state.A...), append([]float32(nil), state.B...), append([]float32(nil), state.P...)}
-	c.WKV(wy, w, b, x, y, state)
-	c.WKVBackward(buf(d), buf(d), buf(n*d), buf(n*d), dy, wy, w, b, x, y, start, WKVState[float32]{some(batch * d), some(batch * d), some(batch * d)})
-	c.WKVBackward(buf(d), buf(d), buf(n*d), buf(n*d), dy, wy, w, b, x, y, WKVState[float32]{}, NewWKVState[float32](batch*d))
+	c.WKV(wy, w, b, x, y, state, nil)
+	c.WKVBackward(buf(d), buf(d), buf(n*d), buf(n*d), dy, wy, w, b, x, y, start, WKVState[float32]{some(batch * d), some(batch * d), some(batch * d)}, nil)
+	c.WKVBackward(buf(d), buf(d), buf(n*d), buf(n*d), dy, wy, w, b, x, y, WKVState[float32]{}, NewWKVState[float32](batch*d), nil)
+	fresh := make([]bool, n)
+	for t := range fresh {
+		fresh[t] = t%5 == 2
+	}
+	c.TokenShift(buf(n*d), x, g, in(batch*d), steps, fresh)
+	c.TokenShiftBackward(some(n*d), buf(d), some(batch*d), dy, x, g, in(batch*d), steps, fresh, true)
+	state = WKVState[float32]{some(batch * d), some(batch * d), some(batch * d)}
+	c.WKV(wy, w, b, x, y, state, fresh)
+	c.WKVBackward(buf(d), buf(d), buf(n*d), buf(n*d), dy, wy, w, b, x, y, start, WKVState[float32]{some(batch * d), some(batch * d), some(batch * d)}, fresh)
 	s := some(n * d)
 	c.Sigmoid(s)
 	c.Gate(buf(n*d), s, y)

@@ -1,13 +1,14 @@
 package kernel
 
 // TokenShift computes y_t = mu·h_t + (1-mu)·h_{t-1} along sequences of seq rows. first
-// holds h_{-1} of each sequence; nil means zeros.
-func (c *CPU[T]) TokenShift(y, h, mu, first []T, seq int) {
+// holds h_{-1} of each sequence; nil means zeros. Where fresh, unless nil, says that a
+// document begins at row t, h_{t-1} counts as zeros.
+func (c *CPU[T]) TokenShift(y, h, mu, first []T, seq int, fresh []bool) {
 	d := len(mu)
 	c.spans(len(h)/d, rowBlock, func(lo, hi int) {
 		zero := make([]T, d)
 		for t := lo; t < hi; t++ {
-			c.path.mix(y[t*d:(t+1)*d], h[t*d:(t+1)*d], before(h, first, zero, t, seq), mu)
+			c.path.mix(y[t*d:(t+1)*d], h[t*d:(t+1)*d], before(h, first, zero, t, seq, fresh), mu)
 		}
 	})
 }
@@ -23,9 +24,11 @@ func mix[T Float](y, h, prev, mu []T) {
 }
 
 // before is the row before row t in its sequence.
-func before[T Float](h, first, zero []T, t, seq int) []T {
+func before[T Float](h, first, zero []T, t, seq int, fresh []bool) []T {
 	d := len(zero)
 	switch {
+	case fresh != nil && fresh[t]:
+		return zero
 	case t%seq != 0:
 		return h[(t-1)*d : t*d]
 	case first != nil:
@@ -36,17 +39,17 @@ func before[T Float](h, first, zero []T, t, seq int) []T {
 
 // TokenShiftBackward adds to dh (or overwrites it when add is not set) what h gets of
 // dy, overwrites dmu, and adds to dfirst, unless nil, what first gets.
-func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq int, add bool) {
+func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq int, fresh []bool, add bool) {
 	d := len(mu)
 	c.sumRows(len(h)/d, d, [][]T{dmu}, func(lo, hi int, sums []T) {
 		zero := make([]T, d)
 		for t := lo; t < hi; t++ {
 			dr, hr, o := dy[t*d:(t+1)*d], h[t*d:(t+1)*d], dh[t*d:(t+1)*d]
 			next := zero
-			if (t+1)%seq != 0 {
+			if (t+1)%seq != 0 && (fresh == nil || !fresh[t+1]) {
 				next = dy[(t+1)*d : (t+2)*d]
 			}
-			prev := before(h, first, zero, t, seq)
+			prev := before(h, first, zero, t, seq, fresh)
 			if add {
 				c.path.mixBackwardAdd(o, sums, dr, next, hr, prev, mu)
 			} else {
@@ -58,6 +61,9 @@ func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq i
 		return
 	}
 	for s := 0; s*seq*d < len(h); s++ {
+		if fresh != nil && fresh[s*seq] {
+			continue
+		}
 		for i, m := range mu {
 			dfirst[s*d+i] += T((1 - m) * dy[s*seq*d+i])
 		}

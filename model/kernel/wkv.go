@@ -61,30 +61,50 @@ func (c *CPU[T]) Decay(w, decay []T) {
 }
 
 // WKV computes y of k and v, [B,T,C] with w and u [C], from the state s, [B,C], which it
-// leaves after the last token.
-func (c *CPU[T]) WKV(y, w, u, k, v []T, s WKVState[T]) {
+// leaves after the last token. Where fresh, [B,T] unless nil, says that a document begins, the
+// state is emptied.
+func (c *CPU[T]) WKV(y, w, u, k, v []T, s WKVState[T], fresh []bool) {
 	ch := len(w)
 	batch := len(s.A) / ch
 	steps := len(k) / len(s.A)
 	if batch == 1 && c.threads == 1 { // no closure, no allocation: decoding comes here
 		for lo := 0; lo < ch; lo += wkvChannels {
-			c.wkvTask(0, y, w, u, k, v, s, steps, lo, 0)
+			c.wkvTask(0, y, w, u, k, v, s, fresh, steps, lo, 0)
 		}
 		return
 	}
 	blocks := (ch + wkvChannels - 1) / wkvChannels
 	c.each(batch*blocks, func(thread, i int) {
-		c.wkvTask(thread, y, w, u, k, v, s, steps, i%blocks*wkvChannels, i/blocks)
+		c.wkvTask(thread, y, w, u, k, v, s, fresh, steps, i%blocks*wkvChannels, i/blocks)
 	})
 }
 
-func (c *CPU[T]) wkvTask(thread int, y, w, u, k, v []T, s WKVState[T], steps, lo, b int) {
+func (c *CPU[T]) wkvTask(thread int, y, w, u, k, v []T, s WKVState[T], fresh []bool, steps, lo, b int) {
 	ch := len(w)
 	n := min(wkvChannels, ch-lo)
-	hi, at, row := lo+n, b*ch+lo, b*steps*ch
-	end := row + steps*ch
-	c.path.wkv(wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end],
-		s.A[at:at+n], s.B[at:at+n], s.P[at:at+n], c.scratch(thread, 2*n+blockLen))
+	hi, at := lo+n, b*ch+lo
+	tmp := c.scratch(thread, 2*n+blockLen)
+	s = WKVState[T]{s.A[at : at+n], s.B[at : at+n], s.P[at : at+n]}
+	fresh = fresh[min(b*steps, len(fresh)):]
+	for from, to := 0, 0; from < steps; from = to {
+		to = documentEnd(fresh, from, steps)
+		if len(fresh) > 0 && fresh[from] {
+			s.Reset()
+		}
+		row, end := (b*steps+from)*ch, (b*steps+to)*ch
+		c.path.wkv(wkvSpan[T]{to - from, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end], s.A, s.B, s.P, tmp)
+	}
+}
+
+// documentEnd is the end of the document to which row t of a sequence of steps belongs:
+// the next row where fresh, unless it is empty, says that one begins.
+func documentEnd(fresh []bool, t, steps int) int {
+	if len(fresh) == 0 {
+		return steps
+	}
+	for t++; t < steps && !fresh[t]; t++ {
+	}
+	return t
 }
 
 // wkvForward computes y of one sequence's span and leaves its state in a, b, p. tmp
@@ -127,8 +147,9 @@ func split[T Float](first bool, e T) (e1, e2 T) {
 // g is the gradient of the final state, as dL/dA = g.A·e^g.P and dL/dB = g.B·e^g.P for
 // A = a·e^p and B = b·e^p; empty where nothing follows. It is replaced by that of the
 // starting state, in the same form: so chunks of a sequence hand it on from last to
-// first. p itself is a redundant exponent and has no gradient.
-func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g WKVState[T]) {
+// first. p itself is a redundant exponent and has no gradient. None of it goes over a row
+// where fresh says that a document begins.
+func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g WKVState[T], fresh []bool) {
 	ch := len(w)
 	batch := len(g.A) / ch
 	steps := len(k) / len(g.A)
@@ -139,20 +160,27 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 	c.each(batch*blocks, func(thread, i int) {
 		b, lo := i/blocks, i%blocks*wkvChannels
 		n := min(wkvChannels, ch-lo)
-		hi, at, row := lo+n, b*ch+lo, b*steps*ch
-		end := row + steps*ch
+		hi, at := lo+n, b*ch+lo
 		tmp := c.scratch(thread, (2*steps+8)*n+blockLen)
-		a, bb, p := tmp[:n], tmp[n:2*n], tmp[2*n:3*n]
-		if start.A == nil {
-			WKVState[T]{a, bb, p}.Reset()
-		} else {
-			copy(a, start.A[at:])
-			copy(bb, start.B[at:])
-			copy(p, start.P[at:])
+		s, g := WKVState[T]{tmp[:n], tmp[n : 2*n], tmp[2*n : 3*n]}, WKVState[T]{g.A[at : at+n], g.B[at : at+n], g.P[at : at+n]}
+		fresh := fresh[min(b*steps, len(fresh)):]
+		for from, to := 0, steps; to > 0; to = from { // from the last document to the first
+			from = documentStart(fresh, to)
+			empty := from > 0 || len(fresh) > 0 && fresh[0]
+			if empty || start.A == nil {
+				s.Reset()
+			} else {
+				copy(s.A, start.A[at:])
+				copy(s.B, start.B[at:])
+				copy(s.P, start.P[at:])
+			}
+			row, end := (b*steps+from)*ch, (b*steps+to)*ch
+			c.path.wkvBackward(wkvSpan[T]{to - from, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end], gy[row:end],
+				s.A, s.B, s.P, g.A, g.B, g.P, sums[2*b*ch+lo:][:n], sums[(2*b+1)*ch+lo:][:n], gk[row:end], gv[row:end], tmp[3*n:])
+			if empty {
+				g.Reset()
+			}
 		}
-		c.path.wkvBackward(wkvSpan[T]{steps, ch, lo, n}, w[lo:hi], u[lo:hi],
-			k[row:end], v[row:end], y[row:end], gy[row:end], a, bb, p, g.A[at:at+n], g.B[at:at+n], g.P[at:at+n],
-			sums[2*b*ch+lo:][:n], sums[(2*b+1)*ch+lo:][:n], gk[row:end], gv[row:end], tmp[3*n:])
 	})
 	clear(gdecay)
 	clear(gu)
@@ -165,6 +193,16 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 	for i := range ch {
 		gdecay[i] *= w[i]
 	}
+}
+
+// documentStart is the first row of the document that ends before row t.
+func documentStart(fresh []bool, t int) int {
+	if len(fresh) == 0 {
+		return 0
+	}
+	for t--; t > 0 && !fresh[t]; t-- {
+	}
+	return t
 }
 
 // wkvBackward goes over one sequence's span twice. Forth, it makes the states again, the

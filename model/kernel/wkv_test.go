@@ -34,7 +34,7 @@ func TestWKV(t *testing.T) {
 	k, v := normal[float64](r, batch*steps*ch), normal[float64](r, batch*steps*ch)
 	w, y, s := make([]float64, ch), make([]float64, len(k)), NewWKVState[float64](batch*ch)
 	c.Decay(w, decay)
-	c.WKV(y, w, u, k, v, s)
+	c.WKV(y, w, u, k, v, s, nil)
 	for i, want := range direct(decay, u, k, v, batch, steps) {
 		if math.Abs(y[i]-want) > 1e-12 {
 			t.Fatalf("y[%d] = %g, want %g", i, y[i], want)
@@ -45,7 +45,7 @@ func TestWKV(t *testing.T) {
 		k[i] *= 1e4
 	}
 	s.Reset()
-	c.WKV(y, w, u, k, v, s)
+	c.WKV(y, w, u, k, v, s, nil)
 	for i := range y {
 		if !(math.Abs(y[i]) <= slices.Max(v)-slices.Min(v)) {
 			t.Fatalf("y[%d] = %g", i, y[i])
@@ -75,7 +75,7 @@ func TestWKVBackward(t *testing.T) {
 			copy(s.B, start.B)
 			copy(s.P, start.P)
 			c.Decay(w, decay)
-			c.WKV(y, w, u, k, v, s)
+			c.WKV(y, w, u, k, v, s, nil)
 			l := weighted(y, wy)
 			for i := range s.A {
 				l += (s.A[i]*ga[i] + s.B[i]*gb[i]) * math.Exp(s.P[i])
@@ -85,7 +85,7 @@ func TestWKVBackward(t *testing.T) {
 		f()
 		g := WKVState[float64]{slices.Clone(ga), slices.Clone(gb), make([]float64, len(ga))}
 		gd, gu, gk, gv := make([]float64, q.ch), make([]float64, q.ch), make([]float64, n), make([]float64, n)
-		c.WKVBackward(gd, gu, gk, gv, wy, y, w, u, k, v, start, g)
+		c.WKVBackward(gd, gu, gk, gv, wy, y, w, u, k, v, start, g, nil)
 		checkGrad(t, "time_decay", decay, gd, f)
 		checkGrad(t, "time_first", u, gu, f)
 		checkGrad(t, "k", k, gk, f)
@@ -114,14 +114,14 @@ func TestWKVChunks(t *testing.T) {
 		for i := range len(cuts) - 1 {
 			lo, hi := cuts[i]*ch, cuts[i+1]*ch
 			starts = append(starts, WKVState[float64]{slices.Clone(s.A), slices.Clone(s.B), slices.Clone(s.P)})
-			c.WKV(y[lo:hi], w, u, k[lo:hi], v[lo:hi], s)
+			c.WKV(y[lo:hi], w, u, k[lo:hi], v[lo:hi], s, nil)
 		}
 		g := NewWKVState[float64](ch)
 		gd, gu, gk, gv := make([]float64, ch), make([]float64, ch), make([]float64, steps*ch), make([]float64, steps*ch)
 		for i := len(cuts) - 2; i >= 0; i-- {
 			lo, hi := cuts[i]*ch, cuts[i+1]*ch
 			d1, u1 := make([]float64, ch), make([]float64, ch)
-			c.WKVBackward(d1, u1, gk[lo:hi], gv[lo:hi], gy[lo:hi], y[lo:hi], w, u, k[lo:hi], v[lo:hi], starts[i], g)
+			c.WKVBackward(d1, u1, gk[lo:hi], gv[lo:hi], gy[lo:hi], y[lo:hi], w, u, k[lo:hi], v[lo:hi], starts[i], g, nil)
 			add(gd, gd, d1)
 			add(gu, gu, u1)
 		}
@@ -188,8 +188,8 @@ func wkvBoth[T Float](decay, u, k, v, gy []T, batch int) ([]T, [4][]T) {
 	c, ch := NewCPU[T](1), len(u)
 	w, y := make([]T, ch), make([]T, len(k))
 	c.Decay(w, decay)
-	c.WKV(y, w, u, k, v, NewWKVState[T](batch*ch))
+	c.WKV(y, w, u, k, v, NewWKVState[T](batch*ch), nil)
 	g := [4][]T{make([]T, ch), make([]T, ch), make([]T, len(k)), make([]T, len(k))}
-	c.WKVBackward(g[0], g[1], g[2], g[3], gy, y, w, u, k, v, WKVState[T]{}, NewWKVState[T](batch*ch))
+	c.WKVBackward(g[0], g[1], g[2], g[3], gy, y, w, u, k, v, WKVState[T]{}, NewWKVState[T](batch*ch), nil)
 	return y, g
 }

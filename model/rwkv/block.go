@@ -21,8 +21,9 @@ type Layer[T kernel.Float] struct {
 	w                  []T // [d]: -e^Decay
 	start              LayerState[T]
 	started            bool
-	dh, g1, g2, g3, g4 []T // [N,d]: gradients on their way
-	dkey               []T // [N,f]
+	fresh              []bool // [B,T]: the caller's
+	dh, g1, g2, g3, g4 []T    // [N,d]: gradients on their way
+	dkey               []T    // [N,f]
 	ends               kernel.WKVState[T]
 }
 
@@ -54,10 +55,11 @@ func NewLayer[T kernel.Float](cpu *kernel.CPU[T], c Config, batch, seq int, back
 }
 
 // Forward computes out of x, [N,d] each. It starts from s and leaves s after the last
-// token; nil means from nothing. x must stay as it is until Backward is done.
-func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T]) {
+// token; nil means from nothing. Where fresh, [B,T] unless nil, says that a document begins,
+// what came before is forgotten. x and fresh must stay as they are until Backward is done.
+func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T], fresh []bool) {
 	c, n, d, f := a.cpu, a.batch*a.seq, a.d, a.f
-	a.x = x
+	a.x, a.fresh = x, fresh
 	var att, ffn []T
 	a.started = s != nil
 	wkv := a.ends
@@ -73,9 +75,9 @@ func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T]) {
 		wkv.Reset()
 	}
 	c.LayerNorm(a.h1, a.mean1, a.rstd1, x, p.LN1W, p.LN1B)
-	c.TokenShift(a.xk, a.h1, p.MixK, att, a.seq)
-	c.TokenShift(a.xv, a.h1, p.MixV, att, a.seq)
-	c.TokenShift(a.xr, a.h1, p.MixR, att, a.seq)
+	c.TokenShift(a.xk, a.h1, p.MixK, att, a.seq, fresh)
+	c.TokenShift(a.xv, a.h1, p.MixV, att, a.seq, fresh)
+	c.TokenShift(a.xr, a.h1, p.MixR, att, a.seq, fresh)
 	if s != nil {
 		a.last(att, a.h1)
 	}
@@ -84,14 +86,14 @@ func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T]) {
 	c.Linear(a.r, a.xr, p.Receptance, n, d, d)
 	c.Sigmoid(a.r)
 	c.Decay(a.w, p.Decay)
-	c.WKV(a.y, a.w, p.First, a.k, a.v, wkv)
+	c.WKV(a.y, a.w, p.First, a.k, a.v, wkv, fresh)
 	c.Gate(a.z, a.r, a.y)
 	c.Linear(a.mid, a.z, p.Output, n, d, d)
 	c.Add(a.mid, a.mid, x)
 
 	c.LayerNorm(a.h2, a.mean2, a.rstd2, a.mid, p.LN2W, p.LN2B)
-	c.TokenShift(a.fk, a.h2, p.FFNMixK, ffn, a.seq)
-	c.TokenShift(a.fr, a.h2, p.FFNMixR, ffn, a.seq)
+	c.TokenShift(a.fk, a.h2, p.FFNMixK, ffn, a.seq, fresh)
+	c.TokenShift(a.fr, a.h2, p.FFNMixR, ffn, a.seq, fresh)
 	if s != nil {
 		a.last(ffn, a.h2)
 	}
@@ -141,7 +143,7 @@ func (a *Layer[T]) Backward(p, g *Block[T], dx, dout []T, ds *LayerState[T]) {
 
 	c.LinearBackward(a.g1, g.Output, dx, a.z, p.Output, n, d, d, false)
 	c.SigmoidGateBackward(a.g2, a.g1, a.g1, a.r, a.y)
-	c.WKVBackward(g.Decay, g.First, a.g3, a.g4, a.g1, a.y, a.w, p.First, a.k, a.v, start, ends)
+	c.WKVBackward(g.Decay, g.First, a.g3, a.g4, a.g1, a.y, a.w, p.First, a.k, a.v, start, ends, a.fresh)
 	c.LinearBackward(a.g1, g.Receptance, a.g2, a.xr, p.Receptance, n, d, d, false)
 	c.LinearBackward(a.g2, g.Key, a.g3, a.xk, p.Key, n, d, d, false)
 	c.LinearBackward(a.g3, g.Value, a.g4, a.xv, p.Value, n, d, d, false)
@@ -161,7 +163,7 @@ func (a *Layer[T]) shiftBackward(h, first, dstate []T, shifts []shift[T]) {
 		dfirst = make([]T, len(dstate))
 	}
 	for i, s := range shifts {
-		a.cpu.TokenShiftBackward(a.dh, s.dmu, dfirst, s.dy, h, s.mu, first, a.seq, i > 0)
+		a.cpu.TokenShiftBackward(a.dh, s.dmu, dfirst, s.dy, h, s.mu, first, a.seq, a.fresh, i > 0)
 	}
 	if dstate == nil {
 		return

@@ -30,7 +30,7 @@ func (n *Network[T]) Forward(tokens []uint32, s State[T]) {
 		if s != nil {
 			ls = &s[l]
 		}
-		n.layer.Forward(&n.p.Blocks[l], n.x, n.x, ls)
+		n.layer.Forward(&n.p.Blocks[l], n.x, n.x, ls, nil)
 	}
 }
 

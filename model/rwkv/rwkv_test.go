@@ -144,7 +144,7 @@ func TestBlockBackward(t *testing.T) {
 	loss := func() (l float64) {
 		s := NewState[float64](c, batch)
 		s.Copy(start)
-		layer.Forward(&p.Blocks[0], out, x, &s[0])
+		layer.Forward(&p.Blocks[0], out, x, &s[0], nil)
 		for i := range out {
 			l += out[i] * wout[i]
 		}

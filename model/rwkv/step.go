@@ -39,7 +39,7 @@ func (a *Stepper[T]) Step(s State[T], token uint32) []T {
 		a.mixed(a.r, b.Receptance, st.Att, b.MixR)
 		copy(st.Att, a.h)
 		c.Sigmoid(a.r)
-		c.WKV(a.y, a.decay[l], b.First, a.k, a.v, st.WKV)
+		c.WKV(a.y, a.decay[l], b.First, a.k, a.v, st.WKV, nil)
 		c.Gate(a.y, a.r, a.y)
 		c.Gemv(a.dx, b.Output, a.y)
 		c.Add(a.x, a.x, a.dx)
