@@ -217,7 +217,7 @@ func steps(ctx context.Context, o *Options, r *Report) error {
 					return err
 				}
 				params := rwkv.Init(shape, 1, threads)
-				net, err := graph.New(c, params, 1, o.Rows)
+				net, err := graph.New(c, params, 1, o.Rows, rwkv.Off)
 				if err != nil {
 					return err
 				}

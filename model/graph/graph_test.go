@@ -3,6 +3,7 @@ package graph
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func randomTokens(vocab, n int, seed uint64) (tokens, targets []uint32) {
 
 func network[T kernel.Float](t testing.TB, p *rwkv.Params[T], batch, seq int) *Network[T] {
 	t.Helper()
-	n, err := New(kernel.NewCPU[T](1), p, batch, seq)
+	n, err := New(kernel.NewCPU[T](1), p, batch, seq, rwkv.Off)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestFirstLoss(t *testing.T) {
 		{rwkv.Config{Vocab: 1000, Embd: 32, Layers: 1, FFN: 64, Tied: true}, math.Log(1000)},
 	} {
 		p := rwkv.Init(q.c, 42, 2)
-		n, err := New(kernel.NewCPU[float32](2), p, 40, 100)
+		n, err := New(kernel.NewCPU[float32](2), p, 40, 100, rwkv.Off)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +254,7 @@ func BenchmarkStep(b *testing.B) {
 	c := rwkv.Config{Vocab: 4096, Embd: 128, Layers: 4, FFN: 512}
 	const batch, seq = 8, 128
 	p := rwkv.Init(c, 1, 2)
-	n, err := New(kernel.NewCPU[float32](1), p, batch, seq)
+	n, err := New(kernel.NewCPU[float32](1), p, batch, seq, rwkv.Off)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -268,4 +269,79 @@ func BenchmarkStep(b *testing.B) {
 	perToken := b.Elapsed().Seconds() / float64(b.N) / (batch * seq)
 	b.ReportMetric(1/perToken, "tokens/s")
 	b.ReportMetric(float64(c.TrainFLOPs())/perToken/1e9, "GFLOP/s")
+}
+
+// Whatever blocks keep, losses, gradients and the state left behind have the same bits.
+func TestCheckpointing(t *testing.T) {
+	checkpointing(t, kernel.NewCPU[float64](1))
+	checkpointing(t, kernel.NewCPU[float32](2))
+	if kernel.HasBF16() {
+		c := kernel.NewCPU[float32](2)
+		if err := c.UseBF16(); err != nil {
+			t.Fatal(err)
+		}
+		checkpointing(t, c)
+	}
+	if _, err := New(kernel.NewCPU[float32](1), rwkv.NewParams[float32](rwkv.Config{Vocab: 2, Embd: 2, Layers: 1, FFN: 2}), 1, 1, "some"); err == nil {
+		t.Error("a mode that does not exist is taken")
+	}
+}
+
+func checkpointing[T kernel.Float](t *testing.T, cpu *kernel.CPU[T]) {
+	c := rwkv.Config{Vocab: 50, Embd: 70, Layers: 5, FFN: 90}
+	const batch, seq = 2, 21
+	p := rwkv.NewParams[T](c)
+	for i, v := range randomParams(c, 13).Flat {
+		p.Flat[i] = T(v)
+	}
+	fresh := make([]bool, batch*seq)
+	fresh[5], fresh[30] = true, true
+	var want, losses []T
+	var end rwkv.State[T]
+	for _, keep := range []rwkv.Checkpointing{rwkv.Off, rwkv.Balanced, rwkv.Aggressive} {
+		n, err := New(cpu, p, batch, seq, keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := rwkv.NewState[T](c, batch)
+		var grads, ls []T
+		for i := range 3 { // from nothing, from an empty state, from what is left
+			b := Batch[T]{Fresh: fresh}
+			if i > 0 {
+				b.State = s
+			}
+			b.Tokens, b.Targets = randomTokens(c.Vocab, batch*seq, uint64(i))
+			_, g := run(t, n, p, b)
+			grads, ls = append(grads, g...), append(ls, n.head.Loss...)
+		}
+		if want == nil {
+			want, losses, end = grads, ls, s
+		}
+		if !slices.Equal(grads, want) || !slices.Equal(ls, losses) || !reflect.DeepEqual(s, end) {
+			t.Errorf("%T, checkpointing %s: other bits", want, keep)
+		}
+	}
+}
+
+// The loss's gradients are multiplied by that of the sum.
+func TestScaledLoss(t *testing.T) {
+	c := rwkv.Config{Vocab: 5, Embd: 3, Layers: 1, FFN: 4}
+	p := randomParams(c, 14)
+	n := network(t, p, 1, 4)
+	tokens, targets := randomTokens(c.Vocab, 4, 15)
+	_, g := run(t, n, p, Batch[float64]{Tokens: tokens, Targets: targets})
+	head := n.tensors[len(n.tensors)-1]
+	want := slices.Clone(g[head.Start:head.End])
+	din := [][]float64{g[head.Start:head.End]}
+	f := n.loss(4, c.Embd)
+	f.backward(din, nil, []float64{1})
+	if !slices.Equal(din[0], want) {
+		t.Error("1 changes the gradient")
+	}
+	f.backward(din, nil, []float64{3})
+	for i, v := range din[0] {
+		if v != 3*want[i] {
+			t.Fatalf("3 times %g is %g", want[i], v)
+		}
+	}
 }

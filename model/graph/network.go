@@ -11,14 +11,16 @@ import (
 )
 
 // Network is the training graph of a network for micro-batches of one shape, with its
-// tape machine, activations and gradients. Networks may share parameters and run at the
+// tape machine and activations. Networks may share parameters and run at the
 // same time, each in its own goroutine.
 type Network[T kernel.Float] struct {
 	vm      G.VM
-	grads   G.Nodes // in the order of Config.Tensors
 	head    *rwkv.Head[T]
+	tied    bool
 	tensors []rwkv.Tensor
-	batch   Batch[T] // of the run that goes on
+	grads   []*buffer[T] // of the tensors, and of a tied head: views of grad
+	grad    []T          // of the last run
+	batch   Batch[T]     // of the run that goes on
 }
 
 // Batch is what a network runs on: B sequences of T tokens.
@@ -32,53 +34,55 @@ type Batch[T kernel.Float] struct {
 	Fresh []bool
 }
 
-// New builds the graph over p, for batch sequences of seq tokens. p is read at every Run; only its owner writes it, between runs.
-func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int) (n *Network[T], err error) {
+// New builds the graph over p, for batch sequences of seq tokens. p is read at every Run;
+// only its owner writes it, between runs. keep does not change what Run gives.
+func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int, keep rwkv.Checkpointing) (n *Network[T], err error) {
 	defer guard(&err)
+	if err := keep.Check(); err != nil {
+		return nil, err
+	}
 	c := p.Config
-	rows, d := batch*seq, c.Embd
-	n = &Network[T]{head: rwkv.NewHead(cpu, c, rows), tensors: c.Tensors()}
+	rows := batch * seq
+	n = &Network[T]{head: rwkv.NewHead(cpu, c, rows), tied: c.Tied, tensors: c.Tensors()}
+	if c.Tied { // a node of its own: gorgonia would add the two gradients up in fresh memory
+		head := n.tensors[0]
+		head.Name = "head.weight"
+		n.tensors = append(n.tensors, head)
+	}
 	g := G.NewGraph()
 	var params G.Nodes
+	grads := map[*G.Node]*buffer[T]{}
 	for _, t := range n.tensors {
 		x := p.Flat[t.Start:t.End]
-		shape := tensor.Shape{len(x)} // a vector, however many ones the file's shape has before it
-		if t.Group == rwkv.Matrix {
-			shape = tensor.Shape(t.Shape)
-		}
 		// Its own header over the shared slice: machines write to headers.
-		v := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))
-		params = append(params, G.NewTensor(g, v.Dtype(), shape.Dims(), G.WithShape(shape...), G.WithName(t.Name), G.WithValue(v)))
+		v := tensor.New(tensor.WithShape(shape(t)...), tensor.WithBacking(x))
+		node := G.NewTensor(g, v.Dtype(), v.Dims(), G.WithShape(v.Shape()...), G.WithName(t.Name), G.WithValue(v))
+		params = append(params, node)
+		n.grads = append(n.grads, &buffer[T]{})
+		grads[node] = n.grads[len(n.grads)-1]
 	}
-	x, err := apply(n.embedding(cpu, c, rows), params[0], params[1], params[2])
+	x, err := apply(n.embedding(cpu, c, rows), grads, params[:3]...)
 	if err != nil {
 		return nil, err
 	}
-	for l := range c.Layers {
-		at := 3 + l*rwkv.BlockTensors
-		if x, err = apply(n.block(cpu, c, l, batch, seq), append(G.Nodes{x}, params[at:at+rwkv.BlockTensors]...)...); err != nil {
+	at := 3
+	for l, layer := range rwkv.NewLayers(cpu, c, batch, seq, keep) {
+		if x, err = apply(n.block(layer, c, l, rows), grads, append(G.Nodes{x}, params[at:at+rwkv.BlockTensors]...)...); err != nil {
 			return nil, err
 		}
+		at += rwkv.BlockTensors
 	}
-	at := 3 + c.Layers*rwkv.BlockTensors
-	head := params[0]
-	if !c.Tied {
-		head = params[at+2]
-	}
-	loss, err := apply(n.lossOp(rows, d), x, params[at], params[at+1], head)
+	loss, err := apply(n.loss(rows, c.Embd), grads, append(G.Nodes{x}, params[at:]...)...)
 	if err != nil {
 		return nil, err
 	}
-	if n.grads, err = G.Grad(loss, params...); err != nil {
+	if _, err := G.Grad(loss, params...); err != nil {
 		return nil, fmt.Errorf("gradient of the training graph: %w", err)
 	}
 	// gorgonia merges nodes whose 32-bit hashes agree. All of these differ in meaning, so
 	// fewer of them would mean a wrong gradient. Forward, backward and picks, and the 1
-	// that the gradient starts from; tied, the sum of the embedding's two gradients.
+	// that the gradient starts from.
 	want := len(params) + (1 + 3) + c.Layers*(1+1+rwkv.BlockTensors) + (1 + 4) + 1
-	if c.Tied {
-		want++
-	}
 	if got := len(g.AllNodes()); got != want {
 		return nil, fmt.Errorf("the training graph has %d nodes, must have %d: two operations were taken for one", got, want)
 	}
@@ -86,16 +90,23 @@ func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int) 
 	return n, nil
 }
 
+// shape is a tensor's in the graph: a vector has one dimension, however many ones the
+// file's shape has before it.
+func shape(t rwkv.Tensor) tensor.Shape {
+	if t.Group == rwkv.Matrix {
+		return tensor.Shape(t.Shape)
+	}
+	return tensor.Shape{t.End - t.Start}
+}
+
 // Run writes the gradient of the sum of the losses of b's tokens into grad, which is as
 // long as Params.Flat. It returns that sum.
 func (n *Network[T]) Run(b Batch[T], grad []T) (loss float64, err error) {
 	defer guard(&err)
 	n.batch = b
+	n.point(grad)
 	if err := n.vm.RunAll(); err != nil {
 		return 0, fmt.Errorf("training graph: %w", err)
-	}
-	for i, t := range n.tensors {
-		copy(grad[t.Start:t.End], slice[T](n.grads[i].Value()))
 	}
 	for _, l := range n.head.Loss {
 		loss += float64(l)
@@ -104,27 +115,35 @@ func (n *Network[T]) Run(b Batch[T], grad []T) (loss float64, err error) {
 	return loss, nil
 }
 
+// point has the operations write the gradients of parameters into grad.
+func (n *Network[T]) point(grad []T) {
+	if len(n.grad) > 0 && &n.grad[0] == &grad[0] {
+		return
+	}
+	n.grad = grad
+	for i, t := range n.tensors {
+		n.grads[i].point(grad[t.Start:t.End], shape(t))
+	}
+}
+
 func (n *Network[T]) embedding(cpu *kernel.CPU[T], c rwkv.Config, rows int) *fused[T] {
 	e := rwkv.NewEmbedding(cpu, c, rows)
 	return &fused[T]{
 		name: "embedding", in: []int{2, 1, 1}, out: tensor.Shape{rows, c.Embd},
-		forward:  func(out []T, in [][]T) { e.Forward(out, in[0], in[1], in[2], n.batch.Tokens) },
-		backward: func(din, in [][]T, dout []T) { e.Backward(din[0], din[1], din[2], dout, in[1], n.batch.Tokens) },
+		forward: func(out []T, in [][]T) { e.Forward(out, in[0], in[1], in[2], n.batch.Tokens) },
+		backward: func(din, in [][]T, dout []T) {
+			e.Backward(din[0], din[1], din[2], dout, in[1], n.batch.Tokens, n.tied) // the head's is there: it comes first
+		},
 	}
 }
 
-func (n *Network[T]) block(cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int) *fused[T] {
-	a := rwkv.NewLayer(cpu, c, batch, seq, true)
+func (n *Network[T]) block(a *rwkv.Layer[T], c rwkv.Config, l, rows int) *fused[T] {
 	dims := []int{2}
 	for _, t := range c.Tensors()[3 : 3+rwkv.BlockTensors] {
-		if t.Group == rwkv.Matrix {
-			dims = append(dims, 2)
-		} else {
-			dims = append(dims, 1)
-		}
+		dims = append(dims, len(shape(t)))
 	}
 	return &fused[T]{
-		name: fmt.Sprintf("block %d", l), in: dims, out: tensor.Shape{batch * seq, c.Embd},
+		name: fmt.Sprintf("block %d", l), in: dims, out: tensor.Shape{rows, c.Embd}, inPlace: true,
 		forward: func(out []T, in [][]T) {
 			p := rwkv.NewBlock(in[1:])
 			var s *rwkv.LayerState[T]
@@ -140,26 +159,28 @@ func (n *Network[T]) block(cpu *kernel.CPU[T], c rwkv.Config, l, batch, seq int)
 	}
 }
 
-// lossOp is the head with the sum of losses, a scalar. Its gradients are made along with
-// the loss and wait here for the scalar they are multiplied by.
-func (n *Network[T]) lossOp(rows, d int) *fused[T] {
-	var dx, gw, gb, gh []T
+// loss is the head with the sum of losses, a scalar. Its gradients are made along with
+// the loss, those of parameters in their places; backward multiplies them by the
+// gradient of the sum.
+func (n *Network[T]) loss(rows, d int) *fused[T] {
+	dx := make([]T, rows*d)
+	g := n.grads[len(n.grads)-3:]
 	return &fused[T]{
-		name: "head", in: []int{2, 1, 1, 2}, out: tensor.ScalarShape(),
+		name: "head", in: []int{2, 1, 1, 2}, out: tensor.ScalarShape(), first: dx,
 		forward: func(out []T, in [][]T) {
-			if dx == nil {
-				dx, gw, gb, gh = make([]T, rows*d), make([]T, d), make([]T, d), make([]T, len(in[3]))
-			}
-			n.head.Forward(dx, gw, gb, gh, in[0], in[1], in[2], in[3], n.batch.Targets)
+			n.head.Forward(dx, g[0].x, g[1].x, g[2].x, in[0], in[1], in[2], in[3], n.batch.Targets)
 			out[0] = 0
 			for _, l := range n.head.Loss {
 				out[0] += l
 			}
 		},
 		backward: func(din, _ [][]T, dout []T) {
-			for i, x := range [][]T{dx, gw, gb, gh} {
-				for j, v := range x {
-					din[i][j] = v * dout[0]
+			if dout[0] == 1 {
+				return
+			}
+			for _, x := range din {
+				for i := range x {
+					x[i] *= dout[0]
 				}
 			}
 		},

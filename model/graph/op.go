@@ -26,6 +26,10 @@ type fused[T kernel.Float] struct {
 	forward func(out []T, in [][]T)
 	// backward overwrites din, the gradients of all inputs, given the gradient of out.
 	backward func(din, in [][]T, dout []T)
+	// inPlace has the first input's gradient, which is as large, written over that of out:
+	// nothing else in the graph may read that one. Else first is its memory; nil means new.
+	inPlace bool
+	first   []T
 }
 
 // op is what the three operations below have in common. No two have the same hash, so
@@ -56,13 +60,14 @@ func (o *op) Hashcode() uint32 {
 type forwardOp[T kernel.Float] struct {
 	op
 	f     *fused[T]
-	value buffer[T]
+	value *buffer[T]
 	in    [][]T
+	grads map[*G.Node]*buffer[T] // of the inputs that are parameters
 }
 
-func apply[T kernel.Float](f *fused[T], in ...*G.Node) (*G.Node, error) {
+func apply[T kernel.Float](f *fused[T], grads map[*G.Node]*buffer[T], in ...*G.Node) (*G.Node, error) {
 	o := &forwardOp[T]{op: op{f.name, len(in), signature(append(f.in[:len(f.in):len(f.in)], f.out.Dims())), f.out}, f: f,
-		value: newBuffer[T](f.out), in: make([][]T, len(in))}
+		value: newBuffer[T](f.out), in: make([][]T, len(in)), grads: grads}
 	return G.ApplyOp(o, in...)
 }
 
@@ -86,12 +91,21 @@ func (o *forwardOp[T]) DiffWRT(n int) []bool {
 // backward is the gradient of the first input, and a pick, depending on it, gives each
 // of the others.
 func (o *forwardOp[T]) SymDiff(in G.Nodes, _, grad *G.Node) (G.Nodes, error) {
-	b := &backwardOp[T]{op: op{"d " + o.f.name, len(in) + 1, nil, in[0].Shape().Clone()}, f: o.f, in: make([][]T, len(in))}
+	b := &backwardOp[T]{op: op{"d " + o.f.name, len(in) + 1, nil, in[0].Shape().Clone()}, f: o.f, in: make([][]T, len(in)), din: make([][]T, len(in))}
 	b.typ = signature(append(append(o.f.in[:len(o.f.in):len(o.f.in)], o.f.out.Dims()), o.f.in[0]))
-	for _, n := range in {
-		g := newBuffer[T](n.Shape())
+	for i, n := range in {
+		g := o.grads[n]
+		switch {
+		case g != nil:
+		case i == 0 && o.f.inPlace:
+			g = &buffer[T]{} // what it is comes with each run
+		case i == 0 && o.f.first != nil:
+			g = &buffer[T]{}
+			g.point(o.f.first, n.Shape())
+		default:
+			g = newBuffer[T](n.Shape())
+		}
 		b.grads = append(b.grads, g)
-		b.din = append(b.din, g.x)
 	}
 	first, err := G.ApplyOp(b, append(in[:len(in):len(in)], grad)...)
 	if err != nil {
@@ -112,7 +126,7 @@ func (o *forwardOp[T]) SymDiff(in G.Nodes, _, grad *G.Node) (G.Nodes, error) {
 type backwardOp[T kernel.Float] struct {
 	op
 	f     *fused[T]
-	grads []buffer[T]
+	grads []*buffer[T]
 	din   [][]T
 	in    [][]T
 }
@@ -122,13 +136,23 @@ func (o *backwardOp[T]) Do(in ...G.Value) (G.Value, error) {
 	for i, v := range in[:n] {
 		o.in[i] = slice[T](v)
 	}
-	o.f.backward(o.din, o.in, slice[T](in[n]))
+	dout := slice[T](in[n])
+	for i, g := range o.grads {
+		o.din[i] = g.x
+	}
+	if o.f.inPlace {
+		o.din[0] = dout
+	}
+	o.f.backward(o.din, o.in, dout)
+	if o.f.inPlace {
+		return in[n], nil
+	}
 	return o.grads[0].value(), nil
 }
 
 type pickOp[T kernel.Float] struct {
 	op
-	of buffer[T]
+	of *buffer[T]
 }
 
 func (o *pickOp[T]) Do(...G.Value) (G.Value, error) { return o.of.value(), nil }
@@ -146,15 +170,21 @@ type buffer[T kernel.Float] struct {
 	dense *tensor.Dense // nil for a scalar
 }
 
-func newBuffer[T kernel.Float](s tensor.Shape) buffer[T] {
-	x := make([]T, s.TotalSize())
-	if s.IsScalar() {
-		return buffer[T]{x: x}
-	}
-	return buffer[T]{x, tensor.New(tensor.WithShape(s.Clone()...), tensor.WithBacking(x))}
+func newBuffer[T kernel.Float](s tensor.Shape) *buffer[T] {
+	b := &buffer[T]{}
+	b.point(make([]T, s.TotalSize()), s)
+	return b
 }
 
-func (b buffer[T]) value() G.Value {
+// point makes x the buffer's memory.
+func (b *buffer[T]) point(x []T, s tensor.Shape) {
+	b.x, b.dense = x, nil
+	if !s.IsScalar() {
+		b.dense = tensor.New(tensor.WithShape(s...), tensor.WithBacking(x))
+	}
+}
+
+func (b *buffer[T]) value() G.Value {
 	if b.dense != nil {
 		return b.dense
 	}

@@ -28,8 +28,9 @@ type CPU[T Float] struct {
 	path    *path[T]
 	packA   []T
 	packB   []T
-	rows    []T   // partial sums by block of rows
-	local   [][]T // by thread
+	rows    []T     // partial sums by block of rows
+	local   [][]T   // by thread
+	seen    []int32 // by token: where it stands first
 }
 
 // NewCPU returns a CPU of so many threads, at least one.

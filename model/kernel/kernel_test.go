@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -51,7 +52,12 @@ func TestLayerNorm(t *testing.T) {
 		f()
 		dx, dg, db := make([]float64, rows*d), make([]float64, d), make([]float64, d)
 		c.LayerNormBackward(dx, dg, db, w, x, mean, rstd, g, false)
-		twice := append([]float64(nil), dx...)
+		over := slices.Clone(w)
+		c.LayerNormBackward(over, dg, db, over, x, mean, rstd, g, false)
+		if !slices.Equal(over, dx) {
+			t.Fatalf("d=%d: other gradients where dx is dy", d)
+		}
+		twice := slices.Clone(dx)
 		c.LayerNormBackward(twice, dg, db, w, x, mean, rstd, g, true)
 		for i := range dx {
 			if twice[i] != 2*dx[i] {
@@ -121,8 +127,16 @@ func TestEmbedding(t *testing.T) {
 	e, tokens := normal[float64](r, v*d), []uint32{3, 3, 0, 6, 3, 1}
 	w, y, de := normal[float64](r, len(tokens)*d), make([]float64, len(tokens)*d), make([]float64, v*d)
 	f := func() float64 { c.Embedding(y, e, tokens, d); return weighted(y, w) }
-	c.EmbeddingBackward(de, w, tokens, d)
+	c.EmbeddingBackward(de, w, tokens, d, false)
 	checkGrad(t, "de", e, de, f)
+	more := normal[float64](r, v*d)
+	sum := slices.Clone(more)
+	c.EmbeddingBackward(sum, slices.Clone(w), tokens, d, true)
+	for i := range sum {
+		if sum[i] != more[i]+de[i] {
+			t.Fatalf("%g and %g add up to %g", more[i], de[i], sum[i])
+		}
+	}
 }
 
 func TestCrossEntropy(t *testing.T) {

@@ -44,7 +44,7 @@ func norm[T Float](y, g, b []T, rstd T) {
 }
 
 // LayerNormBackward adds to dx what x gets of dy (or overwrites dx when add is not set)
-// and overwrites dg and db.
+// and overwrites dg and db. dx may be dy.
 func (c *CPU[T]) LayerNormBackward(dx, dg, db, dy, x, mean, rstd, g []T, add bool) {
 	d := len(g)
 	c.sumRows(len(x)/d, 2*d, [][]T{dg, db}, func(lo, hi int, sums []T) {

@@ -74,7 +74,8 @@ func battery(c *CPU[float32], batch, steps, d, vocab int, rough bool) (all [][]f
 		tokens[i] = uint32(r.IntN(vocab))
 	}
 	c.Embedding(buf(n*d), in(vocab*d), tokens, d)
-	c.EmbeddingBackward(buf(vocab*d), dy, tokens, d)
+	c.EmbeddingBackward(buf(vocab*d), dy, tokens, d, false)
+	c.EmbeddingBackward(some(vocab*d), some(n*d), tokens, d, true)
 	c.CrossEntropy(buf(n), some(n*vocab), tokens)
 	probabilities := some(vocab)
 	c.Softmax(probabilities)

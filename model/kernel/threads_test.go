@@ -31,7 +31,7 @@ func TestThreads(t *testing.T) {
 		for i := range tokens {
 			tokens[i] = uint32(r.IntN(vocab))
 		}
-		c.EmbeddingBackward(buf(vocab*d), dy, tokens, d)
+		c.EmbeddingBackward(buf(vocab*d), dy, tokens, d, false)
 		logits := buf(n * vocab)
 		copy(logits, normal[float32](r, n*vocab))
 		c.CrossEntropy(buf(n), logits, tokens)

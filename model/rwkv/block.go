@@ -9,68 +9,108 @@ type Layer[T kernel.Float] struct {
 	batch, seq, d int
 	f             int
 
-	x                  []T // [N,d]: the input, not a copy
-	h1, mean1, rstd1   []T // LN1: [N,d], [N], [N]
-	xk, xv, xr         []T // [N,d]: shifted
-	k, v, r, y, z      []T // [N,d]: r after the sigmoid; z = r·y
-	mid                []T // [N,d]: x + Wo·z
-	h2, mean2, rstd2   []T // LN2
-	fk, fr             []T // [N,d]: shifted
-	key, squared       []T // [N,f]
-	gate, value        []T // [N,d]: gate after the sigmoid
-	w                  []T // [d]: -e^Decay
-	start              LayerState[T]
-	started            bool
-	fresh              []bool // [B,T]: the caller's
-	dh, g1, g2, g3, g4 []T    // [N,d]: gradients on their way
-	dkey               []T    // [N,f]
-	ends               kernel.WKVState[T]
+	x       []T    // [N,d]: the input, not a copy
+	fresh   []bool // [B,T]: the caller's
+	start   LayerState[T]
+	started bool
+	*activations[T]
+	*gradients[T]
 }
 
-// NewLayer returns a Layer for blocks of c. With backward unset it lacks the memory
-// that Backward needs.
-func NewLayer[T kernel.Float](cpu *kernel.CPU[T], c Config, batch, seq int, backward bool) *Layer[T] {
-	n, d, f := batch*seq, c.Embd, c.FFN
-	a := &Layer[T]{cpu: cpu, batch: batch, seq: seq, d: d, f: f}
-	rows := func(width int, bufs ...*[]T) {
-		for _, b := range bufs {
-			*b = make([]T, n*width)
-		}
+// activations are what the forward of a block computes and its backward reads. Layers that
+// share them make them anew for the backward.
+type activations[T kernel.Float] struct {
+	of *Layer[T] // the layer whose they are
+
+	h1, mean1, rstd1 []T // LN1: [N,d], [N], [N]
+	xk, xv, xr       []T // [N,d]: shifted
+	k, v, r, y, z    []T // [N,d]: r after the sigmoid; z = r·y
+	mid              []T // [N,d]: x + Wo·z
+	h2, mean2, rstd2 []T // LN2
+	fk, fr           []T // [N,d]: shifted
+	key, squared     []T // [N,f]
+	gate, value      []T // [N,d]: gate after the sigmoid
+	w                []T // [d]: -e^Decay
+}
+
+// gradients are what a block needs only while it runs: the layers of a network share them.
+type gradients[T kernel.Float] struct {
+	dh, g1, g2, g3, g4 []T           // [N,d]
+	dkey               []T           // [N,f]
+	state              LayerState[T] // a state that nobody asks for, or its gradient
+	dfirst             []T           // [B,d]
+}
+
+// allocate makes buffers of n rows.
+func allocate[T kernel.Float](n, width int, bufs ...*[]T) {
+	for _, b := range bufs {
+		*b = make([]T, n*width)
 	}
-	rows(1, &a.mean1, &a.rstd1, &a.mean2, &a.rstd2)
-	rows(d, &a.h1, &a.xk, &a.xv, &a.xr, &a.k, &a.v, &a.r, &a.y, &a.z, &a.mid)
-	rows(f, &a.key, &a.squared)
-	a.w = make([]T, d)
-	if !backward { // the channel mix can use the time mix's buffers again
-		a.h2, a.fk, a.fr, a.gate, a.value = a.h1, a.xk, a.xr, a.r, a.v
-		a.squared = a.key
-		return a
-	}
-	rows(d, &a.h2, &a.fk, &a.fr, &a.gate, &a.value)
-	rows(d, &a.dh, &a.g1, &a.g2, &a.g3, &a.g4)
-	rows(f, &a.dkey)
-	a.start = newLayerState[T](batch * d)
-	a.ends = kernel.NewWKVState[T](batch * d)
+}
+
+func newActivations[T kernel.Float](c Config, n int) *activations[T] {
+	a := &activations[T]{w: make([]T, c.Embd)}
+	allocate(n, 1, &a.mean1, &a.rstd1, &a.mean2, &a.rstd2)
+	allocate(n, c.Embd, &a.h1, &a.xk, &a.xv, &a.xr, &a.k, &a.v, &a.r, &a.y, &a.z, &a.mid, &a.h2, &a.fk, &a.fr, &a.gate, &a.value)
+	allocate(n, c.FFN, &a.key, &a.squared)
 	return a
+}
+
+// NewForward returns a Layer without the memory that Backward needs.
+func NewForward[T kernel.Float](cpu *kernel.CPU[T], c Config, batch, seq int) *Layer[T] {
+	n, d := batch*seq, c.Embd
+	a := &activations[T]{w: make([]T, d)}
+	allocate(n, 1, &a.mean1, &a.rstd1)
+	allocate(n, d, &a.h1, &a.xk, &a.xv, &a.xr, &a.k, &a.v, &a.r, &a.y, &a.z, &a.mid)
+	allocate(n, c.FFN, &a.key)
+	// The channel mix can use the time mix's buffers again.
+	a.mean2, a.rstd2, a.h2, a.fk, a.fr, a.gate, a.value, a.squared = a.mean1, a.rstd1, a.h1, a.xk, a.xr, a.r, a.v, a.key
+	return &Layer[T]{cpu: cpu, batch: batch, seq: seq, d: d, f: c.FFN, activations: a, gradients: &gradients[T]{state: newLayerState[T](batch * d)}}
+}
+
+// NewLayers returns the layers of a network, of which those that keep says have activations
+// of their own.
+func NewLayers[T kernel.Float](cpu *kernel.CPU[T], c Config, batch, seq int, keep Checkpointing) []*Layer[T] {
+	n, d := batch*seq, c.Embd
+	g := &gradients[T]{state: newLayerState[T](batch * d), dfirst: make([]T, batch*d)}
+	allocate(n, d, &g.dh, &g.g1, &g.g2, &g.g3, &g.g4)
+	allocate(n, c.FFN, &g.dkey)
+	var shared *activations[T]
+	layers := make([]*Layer[T], c.Layers)
+	for l := range layers {
+		layers[l] = &Layer[T]{cpu: cpu, batch: batch, seq: seq, d: d, f: c.FFN, start: newLayerState[T](batch * d), gradients: g}
+		if keep.keeps(l) {
+			layers[l].activations = newActivations[T](c, n)
+			continue
+		}
+		if shared == nil {
+			shared = newActivations[T](c, n)
+		}
+		layers[l].activations = shared
+	}
+	return layers
 }
 
 // Forward computes out of x, [N,d] each. It starts from s and leaves s after the last
 // token; nil means from nothing. Where fresh, [B,T] unless nil, says that a document begins,
 // what came before is forgotten. x and fresh must stay as they are until Backward is done.
 func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T], fresh []bool) {
-	c, n, d, f := a.cpu, a.batch*a.seq, a.d, a.f
-	a.x, a.fresh = x, fresh
+	a.x, a.fresh, a.started = x, fresh, s != nil
+	if s != nil && a.start.Att != nil {
+		a.start.copy(s)
+	}
+	a.activate(p, s)
+	a.cpu.AddGate(out, a.mid, a.gate, a.value)
+}
+
+// activate computes all that Forward does but the output itself.
+func (a *Layer[T]) activate(p *Block[T], s *LayerState[T]) {
+	c, n, d, f, x, fresh := a.cpu, a.batch*a.seq, a.d, a.f, a.x, a.fresh
+	a.of = a
 	var att, ffn []T
-	a.started = s != nil
-	wkv := a.ends
+	wkv := a.state.WKV
 	if s != nil {
 		att, ffn, wkv = s.Att, s.FFN, s.WKV
-		if a.dh != nil {
-			a.start.copy(s)
-		}
-	} else if wkv.A == nil {
-		a.ends = kernel.NewWKVState[T](a.batch * d)
-		wkv = a.ends
 	} else {
 		wkv.Reset()
 	}
@@ -102,7 +142,6 @@ func (a *Layer[T]) Forward(p *Block[T], out, x []T, s *LayerState[T], fresh []bo
 	c.Linear(a.value, a.squared, p.FFNValue, n, f, d)
 	c.Linear(a.gate, a.fr, p.FFNReceptance, n, d, d)
 	c.Sigmoid(a.gate)
-	c.AddGate(out, a.mid, a.gate, a.value)
 }
 
 // last copies the last row of each sequence.
@@ -118,12 +157,15 @@ func (a *Layer[T]) last(dst, h []T) {
 // follows and nobody asks. dx may be dout.
 func (a *Layer[T]) Backward(p, g *Block[T], dx, dout []T, ds *LayerState[T]) {
 	c, n, d, f := a.cpu, a.batch*a.seq, a.d, a.f
+	if a.of != a {
+		a.again(p)
+	}
 	var start kernel.WKVState[T]
 	var att, ffn, datt, dffn []T
 	if a.started {
 		start, att, ffn = a.start.WKV, a.start.Att, a.start.FFN
 	}
-	ends := a.ends
+	ends := a.state.WKV
 	if ds != nil {
 		ends, datt, dffn = ds.WKV, ds.Att, ds.FFN
 	} else {
@@ -151,6 +193,17 @@ func (a *Layer[T]) Backward(p, g *Block[T], dx, dout []T, ds *LayerState[T]) {
 	c.LayerNormBackward(dx, g.LN1W, g.LN1B, a.dh, a.x, a.mean1, a.rstd1, p.LN1W, true)
 }
 
+// again makes the activations that another layer has written over, from the same input and
+// state by the same kernels: to the bit what they were.
+func (a *Layer[T]) again(p *Block[T]) {
+	if !a.started {
+		a.activate(p, nil)
+		return
+	}
+	a.state.copy(&a.start)
+	a.activate(p, &a.state)
+}
+
 // shift is one token shift on its way back: the gradient of its output, mu, and where
 // mu's gradient goes.
 type shift[T kernel.Float] struct{ dy, mu, dmu []T }
@@ -160,7 +213,8 @@ type shift[T kernel.Float] struct{ dy, mu, dmu []T }
 func (a *Layer[T]) shiftBackward(h, first, dstate []T, shifts []shift[T]) {
 	var dfirst []T
 	if dstate != nil {
-		dfirst = make([]T, len(dstate))
+		dfirst = a.dfirst
+		clear(dfirst)
 	}
 	for i, s := range shifts {
 		a.cpu.TokenShiftBackward(a.dh, s.dmu, dfirst, s.dy, h, s.mu, first, a.seq, a.fresh, i > 0)

@@ -6,7 +6,6 @@ import "github.com/ptbr-slm/pipeline/model/kernel"
 type Embedding[T kernel.Float] struct {
 	cpu           *kernel.CPU[T]
 	e, mean, rstd []T // [N,d], [N], [N]
-	de            []T // [N,d]
 	d             int
 }
 
@@ -21,13 +20,11 @@ func (a *Embedding[T]) Forward(x, emb, w, b []T, tokens []uint32) {
 	a.cpu.LayerNorm(x, a.mean, a.rstd, a.e, w, b)
 }
 
-// Backward overwrites the gradients of the three tensors with what they get of dx.
-func (a *Embedding[T]) Backward(gemb, gw, gb, dx, w []T, tokens []uint32) {
-	if a.de == nil {
-		a.de = make([]T, len(a.e))
-	}
-	a.cpu.LayerNormBackward(a.de, gw, gb, dx, a.e, a.mean, a.rstd, w, false)
-	a.cpu.EmbeddingBackward(gemb, a.de, tokens, a.d)
+// Backward overwrites the gradients of the three tensors with what they get of dx, which is
+// gone afterwards. When add is set it adds to gemb: a tied head's gradient is there before.
+func (a *Embedding[T]) Backward(gemb, gw, gb, dx, w []T, tokens []uint32, add bool) {
+	a.cpu.LayerNormBackward(dx, gw, gb, dx, a.e, a.mean, a.rstd, w, false)
+	a.cpu.EmbeddingBackward(gemb, dx, tokens, a.d, add)
 }
 
 // headRows is how many rows of logits stand in memory at a time.
@@ -37,32 +34,33 @@ const headRows = 256
 // logits of all N rows never stand in memory: each chunk of rows goes forth and back at
 // once, so the gradients are there when the loss is.
 type Head[T kernel.Float] struct {
-	cpu           *kernel.CPU[T]
-	h, mean, rstd []T // [N,d], [N], [N]
-	dh            []T // [N,d]
-	logits        []T // [headRows,V]
-	Loss          []T // [N], by position
-	v, d          int
+	cpu        *kernel.CPU[T]
+	h          []T // [headRows,d]
+	mean, rstd []T // [N]
+	logits     []T // [headRows,V]
+	Loss       []T // [N], by position
+	v, d       int
 }
 
 // NewHead returns a Head for n rows.
 func NewHead[T kernel.Float](cpu *kernel.CPU[T], c Config, n int) *Head[T] {
-	return &Head[T]{cpu: cpu, h: make([]T, n*c.Embd), mean: make([]T, n), rstd: make([]T, n), dh: make([]T, n*c.Embd),
-		logits: make([]T, min(headRows, n)*c.Vocab), Loss: make([]T, n), v: c.Vocab, d: c.Embd}
+	rows := min(headRows, n)
+	return &Head[T]{cpu: cpu, h: make([]T, rows*c.Embd), mean: make([]T, n), rstd: make([]T, n),
+		logits: make([]T, rows*c.Vocab), Loss: make([]T, n), v: c.Vocab, d: c.Embd}
 }
 
 // Forward leaves each position's loss in Loss and overwrites dx and the gradients of
 // the three tensors with those of the losses' sum. x is [N,d].
 func (a *Head[T]) Forward(dx, gw, gb, ghead, x, w, b, head []T, targets []uint32) {
 	c, d := a.cpu, a.d
-	c.LayerNorm(a.h, a.mean, a.rstd, x, w, b)
 	for lo := 0; lo < len(targets); lo += headRows {
 		hi := min(lo+headRows, len(targets))
-		logits, h := a.logits[:(hi-lo)*a.v], a.h[lo*d:hi*d]
+		logits, h := a.logits[:(hi-lo)*a.v], a.h[:(hi-lo)*d]
+		c.LayerNorm(h, a.mean[lo:hi], a.rstd[lo:hi], x[lo*d:hi*d], w, b)
 		c.Linear(logits, h, head, hi-lo, d, a.v)
 		c.CrossEntropy(a.Loss[lo:hi], logits, targets[lo:hi])
-		c.Gemm(false, false, hi-lo, d, a.v, logits, head, a.dh[lo*d:hi*d], false)
+		c.Gemm(false, false, hi-lo, d, a.v, logits, head, dx[lo*d:hi*d], false)
 		c.Gemm(true, false, a.v, d, hi-lo, logits, h, ghead, lo > 0)
 	}
-	c.LayerNormBackward(dx, gw, gb, a.dh, x, a.mean, a.rstd, w, false)
+	c.LayerNormBackward(dx, gw, gb, dx, x, a.mean, a.rstd, w, false)
 }

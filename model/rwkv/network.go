@@ -18,7 +18,7 @@ type Network[T kernel.Float] struct {
 func NewNetwork[T kernel.Float](cpu *kernel.CPU[T], p *Params[T], batch, seq int) *Network[T] {
 	n := batch * seq
 	return &Network[T]{cpu: cpu, p: p, n: n, embed: NewEmbedding(cpu, p.Config, n),
-		layer: NewLayer(cpu, p.Config, batch, seq, false), x: make([]T, n*p.Embd)}
+		layer: NewForward(cpu, p.Config, batch, seq), x: make([]T, n*p.Embd)}
 }
 
 // Forward reads tokens, [B,T], going on from s (nil: from nothing), and leaves s after

@@ -140,7 +140,7 @@ func TestBlockBackward(t *testing.T) {
 	}
 	fill64(start[0].WKV.B, 1.5)
 	fill64(ws[0].WKV.P, 0)
-	layer, out := NewLayer(cpu, c, batch, seq, true), make([]float64, n)
+	layer, out := NewLayers(cpu, c, batch, seq, Off)[0], make([]float64, n)
 	loss := func() (l float64) {
 		s := NewState[float64](c, batch)
 		s.Copy(start)

@@ -128,7 +128,7 @@ func (t *trainer) makeWorkers() error {
 			}
 		}
 		var err error
-		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen); err != nil {
+		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, rwkv.Off); err != nil {
 			return err
 		}
 		t.workers = append(t.workers, w)
