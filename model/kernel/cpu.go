@@ -16,6 +16,7 @@ package kernel
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Float is an element type. Training runs in float32, gradient checks in float64.
@@ -37,6 +38,16 @@ type CPU[T Float] struct {
 func NewCPU[T Float](threads int) *CPU[T] {
 	threads = max(threads, 1)
 	return &CPU[T]{threads: threads, path: fastest[T](), local: make([][]T, threads)}
+}
+
+// Scratch is the memory, in bytes, that the CPU has laid aside for its kernels so far.
+func (c *CPU[T]) Scratch() int64 {
+	n := cap(c.packA) + cap(c.packB) + cap(c.rows)
+	for _, s := range c.local {
+		n += cap(s)
+	}
+	var x T
+	return int64(n)*int64(unsafe.Sizeof(x)) + 4*int64(cap(c.seen))
 }
 
 // each calls f(thread, i) for i in [0, n), from at most c.threads goroutines that take

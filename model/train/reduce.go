@@ -48,6 +48,15 @@ func (t *tree) buffer() []float32 {
 	return make([]float32, t.size)
 }
 
+// allocated is how many values there is memory for.
+func (t *tree) allocated() int64 {
+	n := len(t.free) + len(t.wait)
+	if t.root != nil {
+		n++
+	}
+	return int64(n) * int64(t.size)
+}
+
 // put hands in a leaf and does the additions that it makes possible.
 func (t *tree) put(leaf int, b []float32, cpu *kernel.CPU[float32]) {
 	at, width := node{0, leaf}, t.n

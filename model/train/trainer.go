@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -36,6 +37,8 @@ type Options struct {
 	Dir       string // for checkpoints; "": none
 	SaveEvery int    // steps; 0: only when ctx ends
 	Keep      int    // how many checkpoints to keep, at least 1
+	// Checkpointing is which blocks keep their activations; "" is rwkv.Off.
+	Checkpointing rwkv.Checkpointing
 	// Identity names network, data and tokenizer: a checkpoint of another is refused.
 	Identity string
 	OnStep   func(step int) // after every step
@@ -60,9 +63,11 @@ func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*r
 	if err := t.begin(); err != nil {
 		return nil, nil, err
 	}
+	before := heap()
 	if err := t.makeWorkers(); err != nil {
 		return nil, nil, err
 	}
+	first := t.step + 1
 	for t.step < r.Steps {
 		err := t.oneStep(ctx)
 		if err != nil {
@@ -72,6 +77,9 @@ func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*r
 				}
 			}
 			return nil, nil, err
+		}
+		if t.step == first {
+			t.logMemory(heap() - before)
 		}
 		if o.Dir != "" && o.SaveEvery > 0 && t.step%o.SaveEvery == 0 && t.step < r.Steps {
 			if err := t.save(); err != nil {
@@ -128,7 +136,7 @@ func (t *trainer) makeWorkers() error {
 			}
 		}
 		var err error
-		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, rwkv.Off); err != nil {
+		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, cmp.Or(t.o.Checkpointing, rwkv.Off)); err != nil {
 			return err
 		}
 		t.workers = append(t.workers, w)

@@ -49,6 +49,8 @@ type Config struct {
 	EvalLen   int64 `json:"eval-tokens" jsonschema:"minimum=0" jsonschema_description:"tokens of the validation split to validate on, from its beginning"`
 	SaveEvery int   `json:"save-every" jsonschema:"minimum=0" jsonschema_description:"steps between checkpoints; 0: only when interrupted. Does not change the result"`
 	Keep      int   `json:"keep-checkpoints" jsonschema:"minimum=1" jsonschema_description:"checkpoints kept while training"`
+
+	Checkpointing string `json:"checkpointing" jsonschema:"enum=off,enum=balanced,enum=aggressive" jsonschema_description:"which blocks forget what they computed and do so once more for the backward, to take less memory: none, every second, all. Does not change the result"`
 }
 
 // Kind is train.
@@ -65,10 +67,10 @@ var Kind = stage.Kind{
 		{Name: "log", Doc: "log.jsonl: loss, learning rate, norm of the gradient, validation loss, by step", Type: stage.Reports},
 	},
 	Threads: true,
-	Unkeyed: []string{"save-every", "keep-checkpoints"},
+	Unkeyed: []string{"save-every", "keep-checkpoints", "checkpointing"},
 	Config: Config{Preset: "micro", SeqLen: 256, Batch: 4, Accum: 4, Steps: 2000,
 		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, Precision: train.FP32,
-		LogEvery: 10, EvalEvery: 200, EvalLen: 32768, SaveEvery: 50, Keep: 2},
+		LogEvery: 10, EvalEvery: 200, EvalLen: 32768, SaveEvery: 50, Keep: 2, Checkpointing: string(rwkv.Off)},
 	Machine: machine,
 	New:     stage.Build(New),
 }
@@ -96,7 +98,7 @@ func New(c Config) (stage.Stage, error) {
 	if err == nil {
 		err = shape.Check()
 	}
-	errs = append(errs, err, s.recipe(0).Check())
+	errs = append(errs, err, s.recipe(0).Check(), rwkv.Checkpointing(c.Checkpointing).Check())
 	if c.SaveEvery < 0 || c.Keep < 1 {
 		errs = append(errs, fmt.Errorf("save-every is %d and keep-checkpoints %d; they must be at least 0 and 1", c.SaveEvery, c.Keep))
 	}
@@ -175,7 +177,7 @@ func (s *Trainer) Run(ctx context.Context, t stage.Task) error {
 		float64(card.total())/float64(data.Tokens(dataset.Train)))
 	meter := newMeter(t, card.Recipe, data.Manifest.Splits[dataset.Val])
 	params, log, err := train.Run(ctx, shape, card.Recipe, data, train.Options{
-		Threads: t.CPUs(), Dir: partial, SaveEvery: s.c.SaveEvery, Keep: s.c.Keep, Identity: string(identity),
+		Threads: t.CPUs(), Dir: partial, SaveEvery: s.c.SaveEvery, Keep: s.c.Keep, Checkpointing: rwkv.Checkpointing(s.c.Checkpointing), Identity: string(identity),
 		OnStep: meter.step, OnRecord: meter.record, Logf: t.Logf,
 	})
 	if err != nil {
