@@ -250,27 +250,6 @@ func TestFirstLoss(t *testing.T) {
 	}
 }
 
-func BenchmarkStep(b *testing.B) {
-	c := rwkv.Config{Vocab: 4096, Embd: 128, Layers: 4, FFN: 512}
-	const batch, seq = 8, 128
-	p := rwkv.Init(c, 1, 2)
-	n, err := New(kernel.NewCPU[float32](1), p, batch, seq, rwkv.Off)
-	if err != nil {
-		b.Fatal(err)
-	}
-	tokens, targets := randomTokens(c.Vocab, batch*seq, 1)
-	g := make([]float32, len(p.Flat))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, g); err != nil {
-			b.Fatal(err)
-		}
-	}
-	perToken := b.Elapsed().Seconds() / float64(b.N) / (batch * seq)
-	b.ReportMetric(1/perToken, "tokens/s")
-	b.ReportMetric(float64(c.TrainFLOPs())/perToken/1e9, "GFLOP/s")
-}
-
 // Whatever blocks keep, losses, gradients and the state left behind have the same bits.
 func TestCheckpointing(t *testing.T) {
 	checkpointing(t, kernel.NewCPU[float64](1))

@@ -1,0 +1,141 @@
+package graph
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ptbr-slm/pipeline/model/kernel"
+	"github.com/ptbr-slm/pipeline/model/rwkv"
+)
+
+// byHand is the same training without gorgonia: a loop over the same layers.
+type byHand struct {
+	p, g   *rwkv.Params[float32]
+	embed  *rwkv.Embedding[float32]
+	layers []*rwkv.Layer[float32]
+	head   *rwkv.Head[float32]
+	x      [][]float32 // the input of each block, and of the head
+	dx     []float32
+}
+
+func newByHand(cpu *kernel.CPU[float32], p *rwkv.Params[float32], batch, seq int) *byHand {
+	n := batch * seq
+	h := &byHand{p: p, g: rwkv.NewParams[float32](p.Config), embed: rwkv.NewEmbedding(cpu, p.Config, n),
+		layers: rwkv.NewLayers(cpu, p.Config, batch, seq, rwkv.Off), head: rwkv.NewHead(cpu, p.Config, n), dx: make([]float32, n*p.Embd)}
+	for range p.Layers + 1 {
+		h.x = append(h.x, make([]float32, n*p.Embd))
+	}
+	return h
+}
+
+func (h *byHand) run(tokens, targets []uint32) {
+	p, g := h.p, h.g
+	h.embed.Forward(h.x[0], p.Emb, p.LN0W, p.LN0B, tokens)
+	for l, a := range h.layers {
+		a.Forward(&p.Blocks[l], h.x[l+1], h.x[l], nil, nil)
+	}
+	h.head.Forward(h.dx, g.LNOutW, g.LNOutB, g.Head, h.x[p.Layers], p.LNOutW, p.LNOutB, p.Head, targets)
+	for l := p.Layers - 1; l >= 0; l-- {
+		h.layers[l].Backward(&p.Blocks[l], &g.Blocks[l], h.dx, h.dx, nil)
+	}
+	h.embed.Backward(g.Emb, g.LN0W, g.LN0B, h.dx, p.LN0W, tokens, p.Tied)
+}
+
+func (h *byHand) loss() (sum float64) {
+	for _, l := range h.head.Loss {
+		sum += float64(l)
+	}
+	return sum
+}
+
+// The graph gives what the loop gives, to the bit.
+func TestByHand(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		c := rwkv.Config{Vocab: 40, Embd: 24, Layers: 3, FFN: 50, Tied: tied}
+		cpu, p := kernel.NewCPU[float32](1), rwkv.Init(c, 1, 1)
+		for i := range p.Flat {
+			p.Flat[i] += float32(i%7) * 0.01
+		}
+		tokens, targets := randomTokens(c.Vocab, 40, 1)
+		h, n := newByHand(cpu, p, 2, 20), network(t, p, 2, 20)
+		h.run(tokens, targets)
+		if loss, g := run(t, n, p, Batch[float32]{Tokens: tokens, Targets: targets}); loss != h.loss() || !slices.Equal(g, h.g.Flat) {
+			t.Errorf("tied %v: loss %g by the graph, %g by hand; gradients equal: %v", tied, loss, h.loss(), slices.Equal(g, h.g.Flat))
+		}
+	}
+}
+
+func setting(b *testing.B, name string) (p *rwkv.Params[float32], seq int, tokens, targets []uint32) {
+	q, err := rwkv.Named(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := rwkv.Config{Vocab: 8192, Embd: q.Embd, Layers: q.Layers, FFN: q.FFN}
+	seq = 512
+	tokens, targets = randomTokens(c.Vocab, seq, 1)
+	return rwkv.Init(c, 1, 2), seq, tokens, targets
+}
+
+var benchmarked = []string{"nano", "micro", "85m"}
+
+func BenchmarkByHand(b *testing.B) {
+	for _, name := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			p, seq, tokens, targets := setting(b, name)
+			h := newByHand(kernel.NewCPU[float32](1), p, 1, seq)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.run(tokens, targets)
+			}
+		})
+	}
+}
+
+func BenchmarkGraph(b *testing.B) {
+	for _, name := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			p, seq, tokens, targets := setting(b, name)
+			n, g := network(b, p, 1, seq), make([]float32, len(p.Flat))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, g); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// What gorgonia costs: runs of both by turns, and the medians' ratio.
+func BenchmarkGorgoniasShare(b *testing.B) {
+	for _, name := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			p, seq, tokens, targets := setting(b, name)
+			h := newByHand(kernel.NewCPU[float32](1), p, 1, seq)
+			n, g := network(b, p, 1, seq), make([]float32, len(p.Flat))
+			var graph, hand []time.Duration
+			var before, after runtime.MemStats
+			var bytes, mallocs uint64
+			for b.Loop() {
+				start := time.Now()
+				h.run(tokens, targets)
+				hand = append(hand, time.Since(start))
+				runtime.ReadMemStats(&before)
+				start = time.Now()
+				if _, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, g); err != nil {
+					b.Fatal(err)
+				}
+				graph = append(graph, time.Since(start))
+				runtime.ReadMemStats(&after)
+				bytes, mallocs = after.TotalAlloc-before.TotalAlloc, after.Mallocs-before.Mallocs
+			}
+			slices.Sort(graph)
+			slices.Sort(hand)
+			b.ReportMetric(100*(1-float64(hand[len(hand)/2])/float64(graph[len(graph)/2])), "gorgonia-%")
+			b.ReportMetric(float64(bytes), "B/run")
+			b.ReportMetric(float64(mallocs), "mallocs/run")
+		})
+	}
+}
