@@ -30,7 +30,7 @@ func TestGemmBF16(t *testing.T) {
 	if !HasBF16() {
 		t.Skip("this processor has no AVX512_BF16")
 	}
-	for seed, s := range [][3]int{{1, 1, 1}, {8, 32, 2}, {8, 32, 3}, {8, 32, 16}, {5, 3, 7}, {1, 131, 17}, {131, 1, 300}, {67, 71, 257}, {64, 64, 512}, {130, 66, 513}, {16, 96, 40}, {40, 33, 31}} {
+	for seed, s := range [][3]int{{1, 1, 1}, {8, 32, 2}, {8, 32, 3}, {8, 32, 16}, {5, 3, 7}, {1, 131, 17}, {131, 1, 300}, {67, 71, 257}, {64, 64, 512}, {130, 66, 513}, {16, 96, 40}, {40, 33, 31}, {33, 70, 1}, {blockM + 9, blockN + 7, blockK + 3}} {
 		m, n, k := s[0], s[1], s[2]
 		r := rng(uint64(seed))
 		a, b, c0 := normal[float32](r, m*k), normal[float32](r, k*n), normal[float32](r, m*n)

@@ -2,81 +2,155 @@ package kernel
 
 import "unsafe"
 
-// Sizes of blocks of a product. They do not enter the bits: a chain over k goes on
-// from what the last block left in C.
+// Sizes of a product's blocks: of k, and of the rows and columns of C that a thread takes at a
+// time. Their panels of B, 128 KiB, stay in a second-level cache while all rows go by. They
+// do not enter the bits: a chain over k goes on from what the last block left in C.
 const (
 	blockK = 256
-	blockM = 64
-	blockN = 64
+	blockM = 512
+	blockN = 128
 )
 
 // Gemm computes C = op(A)·op(B), or C += op(A)·op(B) when add is set. op(A) is [m,k],
 // op(B) is [k,n], C is [m,n], all row-major; transA says that a holds [k,m], transB that
 // b holds [n,k].
 func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool) {
-	rowA, colA, rowB, colB := k, 1, n, 1
-	if transA {
-		rowA, colA = 1, m
-	}
-	if transB {
-		rowB, colB = 1, k
-	}
-	if !add {
-		c.spans(m*n, span, func(lo, hi int) { clear(out[lo:hi]) })
-	}
 	if m == 0 || n == 0 {
 		return
 	}
+	if k == 0 {
+		if !add {
+			clear(out[:m*n])
+		}
+		return
+	}
+	g := product[T]{path: c.path, m: m, n: n, k: k, add: add, a: a, b: b, out: out, rowA: k, colA: 1, rowB: n, colB: 1}
+	if transA {
+		g.rowA, g.colA = 1, m
+	}
+	if transB {
+		g.rowB, g.colB = 1, k
+	}
+	g.directA, g.directB = g.path.direct, g.path.direct && !transB
+	if g.path.pair > 1 {
+		c.words(&g)
+	}
 	mr, nr := c.path.mr, c.path.nr
-	panelsM, panelsN := (m+mr-1)/mr, (n+nr-1)/nr
-	stepM, stepN := blockM/mr, blockN/nr // in panels
-	blocksM, blocksN := (panelsM+stepM-1)/stepM, (panelsN+stepN-1)/stepN
-	for p := 0; p < k; p += blockK {
-		kc := min(blockK, k-p)
-		kw := (kc + c.path.pair - 1) / c.path.pair // words
-		c.packA = grow(c.packA, panelsM*mr*kw)
-		c.packB = grow(c.packB, panelsN*nr*kw)
-		c.each(blocksM+blocksN, func(_, i int) {
-			if i < blocksM {
-				for q := i * stepM; q < min((i+1)*stepM, panelsM); q++ {
-					c.path.packA(c.packA[q*mr*kw:(q+1)*mr*kw], a[q*mr*rowA+p*colA:], rowA, colA, min(mr, m-q*mr), kc)
+	stepM, stepN := up(blockM, mr), up(blockN, nr)
+	for { // smaller steps, where threads would wait for the last
+		units := (m + stepM - 1) / stepM * ((n + stepN - 1) / stepN)
+		switch {
+		case c.threads == 1 || units >= 8*c.threads:
+		case stepN > 2*nr:
+			stepN = up(stepN/2, nr)
+			continue
+		case stepM > 8*mr:
+			stepM = up(stepM/2, mr)
+			continue
+		}
+		break
+	}
+	across := (m + stepM - 1) / stepM
+	c.each(across*((n+stepN-1)/stepN), func(thread, unit int) {
+		i, j := unit%across*stepM, unit/across*stepN
+		s := c.scratch(thread, mr*blockK+mr*nr+stepN*blockK)
+		g.block(i, min(i+stepM, m), j, min(j+stepN, n), s[:mr*blockK], s[mr*blockK:][:mr*nr], s[mr*blockK+mr*nr:])
+	})
+}
+
+// up is the next multiple of n from x on.
+func up(x, n int) int { return (x + n - 1) / n * n }
+
+// product is a product at work. Element (i, p) of op(A) is a[i*rowA+p*colA], element (p, j)
+// of op(B) b[p*rowB+j*colB]; where the path has words, p counts words in A.
+type product[T Float] struct {
+	path                   *path[T]
+	m, n, k                int
+	add                    bool
+	a, b, out              []T
+	rowA, colA, rowB, colB int
+	directA, directB       bool // tiles read them where they stand, but for what sticks out
+	padded                 bool // a has rows for whole panels
+}
+
+// block computes rows [i0, i1) and columns [j0, j1) of C, from the first k to the last. It has
+// memory for a panel of A, for a tile and for the columns' panels of B.
+func (g *product[T]) block(i0, i1, j0, j1 int, packA, tile, packB []T) {
+	mr, nr, pair := g.path.mr, g.path.nr, g.path.pair
+	for p := 0; p < g.k; p += blockK {
+		k := min(blockK, g.k-p)
+		kw := (k + pair - 1) / pair // words
+		first := p == 0 && !g.add
+		for j := j0; j < j1; j += nr {
+			if !g.directB || g.n-j < nr {
+				g.path.packB(packB[(j-j0)*kw:(j-j0+nr)*kw], g.b[p*g.rowB+j*g.colB:], g.rowB, g.colB, min(nr, g.n-j), k)
+			}
+		}
+		for i := i0; i < i1; i += mr {
+			a, row, col := packA, 1, mr
+			if g.directA && (g.padded || g.m-i >= mr) {
+				a, row, col = g.a[i*g.rowA+p/pair*g.colA:], g.rowA, g.colA
+			} else {
+				g.path.packA(packA[:mr*kw], g.a[i*g.rowA+p*g.colA:], g.rowA, g.colA, min(mr, g.m-i), k)
+			}
+			for j := j0; j < j1; j += nr {
+				b, step := packB[(j-j0)*kw:], nr
+				if g.directB && g.n-j >= nr {
+					b, step = g.b[p*g.rowB+j:], g.rowB
 				}
-				return
-			}
-			i -= blocksM
-			for q := i * stepN; q < min((i+1)*stepN, panelsN); q++ {
-				c.path.packB(c.packB[q*nr*kw:(q+1)*nr*kw], b[p*rowB+q*nr*colB:], rowB, colB, min(nr, n-q*nr), kc)
-			}
-		})
-		c.each(blocksM*blocksN, func(thread, i int) {
-			bm, bn := i/blocksN, i%blocksN
-			for qm := bm * stepM; qm < min((bm+1)*stepM, panelsM); qm++ {
-				pa := c.packA[qm*mr*kw : (qm+1)*mr*kw]
-				for qn := bn * stepN; qn < min((bn+1)*stepN, panelsN); qn++ {
-					pb := c.packB[qn*nr*kw : (qn+1)*nr*kw]
-					if rows, cols := m-qm*mr, n-qn*nr; rows < mr || cols < nr {
-						c.edge(thread, kw, pa, pb, out[qm*mr*n+qn*nr:], n, min(rows, mr), min(cols, nr))
-						continue
-					}
-					c.path.tile(kw, pa, pb, out[qm*mr*n+qn*nr:], n)
+				if rows, cols := g.m-i, g.n-j; rows < mr || cols < nr {
+					g.edge(kw, a, row, col, b, step, g.out[i*g.n+j:], tile, min(rows, mr), min(cols, nr), first)
+					continue
 				}
+				g.path.tile(kw, a, row, col, b, step, g.out[i*g.n+j:], g.n, first)
 			}
-		})
+		}
 	}
 }
 
 // edge runs a tile that sticks out of C on a copy.
-func (c *CPU[T]) edge(thread, k int, a, b, out []T, ldc, rows, cols int) {
-	mr, nr := c.path.mr, c.path.nr
-	t := c.scratch(thread, mr*nr)
-	clear(t)
-	for i := range rows {
-		copy(t[i*nr:i*nr+cols], out[i*ldc:i*ldc+cols])
+func (g *product[T]) edge(k int, a []T, row, col int, b []T, step int, out, tile []T, rows, cols int, first bool) {
+	nr := g.path.nr
+	if !first {
+		clear(tile)
+		for i := range rows {
+			copy(tile[i*nr:i*nr+cols], out[i*g.n:i*g.n+cols])
+		}
 	}
-	c.path.tile(k, a, b, t, nr)
+	g.path.tile(k, a, row, col, b, step, tile, nr, first)
 	for i := range rows {
-		copy(out[i*ldc:i*ldc+cols], t[i*nr:i*nr+cols])
+		copy(out[i*g.n:i*g.n+cols], tile[i*nr:i*nr+cols])
 	}
+}
+
+// words makes the product's A one of words, [m,words] or [words,m], with rows for whole panels.
+func (c *CPU[T]) words(g *product[T]) {
+	src, m, k, p := g.a, g.m, g.k, g.path
+	words, rows := (k+p.pair-1)/p.pair, up(m, p.mr)
+	c.packA = grow(c.packA, rows*words)
+	dst := c.packA
+	g.a, g.directA, g.padded = dst, true, true
+	if g.colA == 1 {
+		g.rowA, g.colA = words, 1
+		clear(dst[m*words:])
+		c.spans(m, max(1, span/k), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				p.words(dst[i*words:(i+1)*words], src[i*k:(i+1)*k])
+			}
+		})
+		return
+	}
+	g.rowA, g.colA = 1, rows
+	c.spans(words, max(1, span/rows), func(lo, hi int) {
+		for w := lo; w < hi; w++ {
+			var next []T // none after an odd k
+			if 2*w+1 < k {
+				next = src[(2*w+1)*m : (2*w+2)*m]
+			}
+			p.wordsAcross(dst[w*rows:w*rows+m], src[2*w*m:(2*w+1)*m], next)
+			clear(dst[w*rows+m : (w+1)*rows])
+		}
+	})
 }
 
 // Linear computes y = x·wᵀ: x [rows,in], w [out,in], y [rows,out].
@@ -152,10 +226,7 @@ func packB2[T Float](dst, b []T, row, col, n, k int) {
 // there: panels of pairs, so that loads need no bounds check but one; that check
 // between the two halves, which ends a basic block and with it the scheduler's wish to
 // do all products before all sums; no more than 15 live values.
-func tile4x2[T Float](k int, a, b, c []T, ldc int) {
-	if k == 0 {
-		return
-	}
+func tile4x2[T Float](k int, a []T, _, _ int, b []T, _ int, c []T, ldc int, first bool) {
 	pa, pb := pairs(a, 2*k), pairs(b, k)
 	a0, a1 := pa[:len(pb)], pa[len(pb):]
 	c0, c1, c2, c3 := c[:2], c[ldc:ldc+2], c[2*ldc:2*ldc+2], c[3*ldc:3*ldc+2]
@@ -163,6 +234,9 @@ func tile4x2[T Float](k int, a, b, c []T, ldc int) {
 	s10, s11 := c1[0], c1[1]
 	s20, s21 := c2[0], c2[1]
 	s30, s31 := c3[0], c3[1]
+	if first {
+		s00, s01, s10, s11, s20, s21, s30, s31 = 0, 0, 0, 0, 0, 0, 0, 0
+	}
 	for p := range pb {
 		y := &pb[p]
 		y0, y1 := y[0], y[1]
@@ -188,11 +262,14 @@ func tile4x2[T Float](k int, a, b, c []T, ldc int) {
 }
 
 // tile4x2Fused is tile4x2 for float32, fused as FMA instructions are.
-func tile4x2Fused(k int, a, b, c []float32, ldc int) {
+func tile4x2Fused(k int, a []float32, _, _ int, b []float32, _ int, c []float32, ldc int, first bool) {
 	for i := range 4 {
 		rows := a[i/2*2*k+i%2 : (i/2+1)*2*k]
 		row := c[i*ldc : i*ldc+2]
 		s0, s1 := row[0], row[1]
+		if first {
+			s0, s1 = 0, 0
+		}
 		for p := range k {
 			x, y := rows[2*p], (*[2]float32)(b[2*p:])
 			r0, ok0 := fma32(x, y[0], s0)

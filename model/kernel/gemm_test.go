@@ -62,7 +62,7 @@ func checkGemm[T Float](t *testing.T, m, n, k int, eps float64, seed uint64) {
 }
 
 func TestGemm(t *testing.T) {
-	for i, s := range [][3]int{{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {4, 2, 1}, {5, 3, 7}, {1, 131, 17}, {131, 1, 300}, {67, 71, 257}, {64, 64, 512}, {130, 66, 513}} {
+	for i, s := range [][3]int{{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {4, 2, 1}, {5, 3, 7}, {1, 131, 17}, {131, 1, 300}, {67, 71, 257}, {64, 64, 512}, {130, 66, 513}, {blockM + 9, blockN + 7, blockK + 3}} {
 		checkGemm[float32](t, s[0], s[1], s[2], 1.2e-7, uint64(i))
 		checkGemm[float64](t, s[0], s[1], s[2], 2.3e-16, uint64(i))
 	}

@@ -2,30 +2,40 @@
 
 package kernel
 
-// tileAVX512 adds a product to 8×32 elements of C, whose rows are ldc bytes apart.
+// tileAVX512 adds a product to 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
 //
 //go:noescape
-func tileAVX512(k int, a, b, c *float32, ldc int)
+func tileAVX512(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
 
-// tileAVX2 adds a product to 6×16 elements of C, whose rows are ldc bytes apart.
+// tileAVX2 adds a product to 6×16 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
 //
 //go:noescape
-func tileAVX2(k int, a, b, c *float32, ldc int)
+func tileAVX2(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
 
-// tileBF16 adds a product to 8×32 elements of C, whose rows are ldc bytes apart.
+// tileBF16 adds a product to 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
 //
 //go:noescape
-func tileBF16(k int, a, b, c *float32, ldc int)
+func tileBF16(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
 
 // transposePairs8 lays 8 rows out as 8·blocks columns of words, each two elements rounded to bfloat16.
 //
 //go:noescape
 func transposePairs8(blocks int, dst *float32, step int, src *float32, stride int)
 
-// interleave16 lays out pairs of rows, stride bytes apart, as 16 words each, step bytes apart: the rows' elements rounded to bfloat16.
+// interleave32 lays out pairs of rows of 32 elements, stride bytes apart, as 32 words each: the rows' elements rounded to bfloat16.
 //
 //go:noescape
-func interleave16(pairs int, dst *float32, step int, src *float32, stride int)
+func interleave32(pairs int, dst, src *float32, stride int)
+
+// roundPairs rounds 2n elements to bfloat16, n a multiple of 16.
+//
+//go:noescape
+func roundPairs(n int, dst, src *float32)
+
+// roundAcross rounds n elements of x (low halves) and of y to words of two bfloat16, n a multiple of 16.
+//
+//go:noescape
+func roundAcross(n int, dst, x, y *float32)
 
 // peakAVX512 does n rounds of multiply-adds on registers.
 //

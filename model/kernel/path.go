@@ -12,13 +12,21 @@ type path[T Float] struct {
 	// A product's tile is mr×nr. packA lays mr rows of k elements out as tile wants
 	// them, element (i, p) being a[i*row+p*col]; rows from m on are zeros. packB does
 	// so for nr columns, element (p, j) being b[p*row+j*col].
-	// pair is how many elements of k share a 32-bit word: 2 in bfloat16.
-	mr, nr, pair int
-	packA        func(dst, a []T, row, col, m, k int)
-	packB        func(dst, b []T, row, col, n, k int)
-	// tile adds A·B to c: mr rows of nr elements, ldc apart, each element one chain
-	// of fused multiply-adds over k in order. k counts words.
-	tile func(k int, a, b, c []T, ldc int)
+	mr, nr int
+	packA  func(dst, a []T, row, col, m, k int)
+	packB  func(dst, b []T, row, col, n, k int)
+	// direct says that tile can read A in any layout, and B where rows lie together.
+	direct bool
+	// pair is how many elements of k share a 32-bit word: 2 in bfloat16, where A is
+	// made one of words first, by rows of it or across each two.
+	pair        int
+	words       func(dst, x []T)
+	wordsAcross func(dst, x, y []T)
+	// tile adds A·B to c, or overwrites c where first is set: mr rows of nr elements, ldc
+	// apart, each element one chain of fused multiply-adds over k in order, from c or
+	// from zero. Element (i, p) of A is a[i*row+p*col], unless not direct; columns of B
+	// for p begin at b[p*step]. k counts words.
+	tile func(k int, a []T, row, col int, b []T, step int, c []T, ldc int, first bool)
 
 	// peak does n rounds of multiply-adds on registers alone, each of so many floating-point
 	// operations. nil in plain Go.

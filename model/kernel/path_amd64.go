@@ -1,6 +1,10 @@
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:generate go run ./gen
 
@@ -8,7 +12,7 @@ import "golang.org/x/sys/cpu"
 func vectorPaths() (all []*path[float32]) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx512", pair: 1, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+		all = append(all, &path[float32]{name: "avx512", pair: 1, direct: true, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
 			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
 			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
@@ -16,7 +20,7 @@ func vectorPaths() (all []*path[float32]) {
 			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
 	}
 	if x.HasAVX2 && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx2", pair: 1, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+		all = append(all, &path[float32]{name: "avx2", pair: 1, direct: true, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
 			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
 			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
@@ -33,27 +37,13 @@ func bf16Path() *path[float32] {
 		return nil
 	}
 	p := *all[0]
-	p.name, p.pair, p.packA, p.packB, p.tile = "avx512bf16", 2, packPairsA8, packPairsB32, tileBF
+	p.name, p.direct, p.pair, p.words, p.wordsAcross, p.packB, p.tile = "avx512bf16", false, 2, wordsAVX512, wordsAcrossAVX512, packPairsB32, tileBF
 	p.peak, p.round = peakBF16, 24*16*4
 	return &p
 }
 
-func tileBF(k int, a, b, c []float32, ldc int) {
-	tileBF16(k, &a[0], &b[0], &c[0], 4*ldc)
-}
-
-func packPairsA8(dst, a []float32, row, col, m, k int) {
-	const width = 8
-	done := 0
-	switch {
-	case m < width:
-	case col == 1:
-		done = pairsOfRows(dst, a, row, k, width)
-	case row == 1 && k >= 4 && len(a) >= (k-3)*col+16: // a column of 16 words spills into the next
-		done = k/2 - 1
-		interleave16(done, &dst[0], 4*width, &a[0], 4*col)
-	}
-	packPairs(dst, a, row, col, m, k, width, done)
+func tileBF(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
+	tileBF16(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
 }
 
 func packPairsB32(dst, b []float32, row, col, n, k int) {
@@ -65,10 +55,35 @@ func packPairsB32(dst, b []float32, row, col, n, k int) {
 		done = pairsOfRows(dst, b, col, k, width)
 	case col == 1 && k >= 2:
 		done = k / 2
-		interleave16(done, &dst[0], 4*width, &b[0], 4*row)
-		interleave16(done, &dst[16], 4*width, &b[16 : (2*done-1)*row+32][0], 4*row)
+		interleave32(done, &dst[0], &b[:(2*done-1)*row+width][0], 4*row)
 	}
 	packPairs(dst, b, col, row, n, k, width, done)
+}
+
+// wordsAVX512 rounds two neighbours of x at a time to a word; after an odd one comes zero.
+func wordsAVX512(dst, x []float32) {
+	done := len(x) / 2 &^ 15
+	if done > 0 {
+		roundPairs(done, &dst[0], &x[0])
+	}
+	packPairs(dst, x, 0, 1, 1, len(x), 1, done)
+}
+
+// wordsAcrossAVX512 rounds an element of x and one of y at a time to a word; y may be nil: zeros.
+func wordsAcrossAVX512(dst, x, y []float32) {
+	done := 0
+	if y != nil {
+		if done = len(x) &^ 15; done > 0 {
+			roundAcross(done, &dst[0], &x[0], &y[0])
+		}
+	}
+	for w := done; w < len(x); w++ {
+		v := bf16(x[w])
+		if y != nil {
+			v |= bf16(y[w]) << 16
+		}
+		dst[w] = math.Float32frombits(v)
+	}
 }
 
 // pairsOfRows lays out what it can of rows of k elements, each row together in memory, and
@@ -84,12 +99,19 @@ func pairsOfRows(dst, src []float32, stride, k, width int) int {
 	return 8 * blocks
 }
 
-func tile512(k int, a, b, c []float32, ldc int) {
-	tileAVX512(k, &a[0], &b[0], &c[0], 4*ldc)
+func tile512(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
+	tileAVX512(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
 }
 
-func tile256(k int, a, b, c []float32, ldc int) {
-	tileAVX2(k, &a[0], &b[0], &c[0], 4*ldc)
+func tile256(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
+	tileAVX2(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func packA8(dst, a []float32, row, col, m, k int) { pack(dst, a, row, col, m, k, 8) }

@@ -126,6 +126,31 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// Products larger than a block have the bits of plain Go too, whatever C held before.
+func TestPathsBlocks(t *testing.T) {
+	all := paths()
+	for _, s := range [][3]int{{blockM + 9, blockN + 7, blockK + 3}, {64, 2 * blockN, 2 * blockK}, {40, 0, 3}, {3, 5, 0}} {
+		m, n, k := s[0], s[1], s[2]
+		r := rng(uint64(m))
+		a, b, c := inputs(r, m*k, false), inputs(r, k*n, false), inputs(r, m*n, true)
+		for form := range 8 {
+			var want []float32
+			for i := len(all) - 1; i >= 0; i-- {
+				got := append([]float32(nil), c...)
+				on(all[i], 1+i).Gemm(form&1 != 0, form&2 != 0, m, n, k, a, b, got, form&4 != 0)
+				if want == nil {
+					want = got
+				}
+				for j := range got {
+					if !same(got[j], want[j]) {
+						t.Fatalf("%s, %v, form %d: C[%d] = %x, plain Go gives %x", all[i].name, s, form, j, math.Float32bits(got[j]), math.Float32bits(want[j]))
+					}
+				}
+			}
+		}
+	}
+}
+
 func FuzzPaths(f *testing.F) {
 	f.Add(uint64(1), uint8(40), uint8(33), uint8(70))
 	f.Fuzz(func(t *testing.T, seed uint64, m, n, k uint8) {

@@ -52,27 +52,71 @@ func packPairs(a *asm) {
 	a.op("VZEROUPPER")
 	a.op("RET\n")
 
-	a.begin("interleave16", "lays out pairs of rows, stride bytes apart, as 16 words each, step bytes apart: the rows' elements rounded to bfloat16.",
-		"pairs int, dst *float32, step int, src *float32, stride int", 5)
+	a.begin("interleave32", "lays out pairs of rows of 32 elements, stride bytes apart, as 32 words each: the rows' elements rounded to bfloat16.",
+		"pairs int, dst, src *float32, stride int", 4)
 	a.op("MOVQ pairs+0(FP), CX")
 	a.op("MOVQ dst+8(FP), DI")
-	a.op("MOVQ step+16(FP), R8")
-	a.op("MOVQ src+24(FP), SI")
-	a.op("MOVQ stride+32(FP), R9")
+	a.op("MOVQ src+16(FP), SI")
+	a.op("MOVQ stride+24(FP), R9")
+	a.op("VMOVDQU16 wordsOfHalves<>(SB), Z5")
 	a.label("loop")
-	a.op("VMOVUPS (SI), Z0")
-	a.op("VMOVUPS (SI)(R9*1), Z1")
-	a.op("%s", toBF16(0, 2))
-	a.op("%s", toBF16(1, 3))
-	a.op("VPMOVZXWD Y2, Z2")
-	a.op("VPMOVZXWD Y3, Z3")
-	a.op("VPSLLD $16, Z3, Z3")
-	a.op("VPORD Z3, Z2, Z2")
-	a.op("VMOVUPS Z2, (DI)")
+	for v := range 2 {
+		a.op("VMOVUPS %d(SI), Z%d", 64*v, v)
+		a.op("VMOVUPS %d(SI)(R9*1), Z%d", 64*v, 2+v)
+	}
 	a.op("LEAQ (SI)(R9*2), SI")
-	a.op("ADDQ R8, DI")
+	for v := range 2 {
+		a.op("%s", twoToBF16(v, 2+v, v))
+		a.op("VPERMW Z%d, Z5, Z%d", v, v)
+		a.op("VMOVUPS Z%d, %d(DI)", v, 64*v)
+	}
+	a.op("ADDQ $128, DI")
 	a.op("DECQ CX")
 	a.op("JNZ loop")
 	a.op("VZEROUPPER")
 	a.op("RET\n")
+
+	a.begin("roundPairs", "rounds 2n elements to bfloat16, n a multiple of 16.", "n int, dst, src *float32", 3)
+	a.op("MOVQ n+0(FP), CX")
+	a.op("MOVQ dst+8(FP), DI")
+	a.op("MOVQ src+16(FP), SI")
+	a.label("loop")
+	a.op("VMOVUPS (SI), Z0")
+	a.op("VMOVUPS 64(SI), Z1")
+	a.op("%s", twoToBF16(0, 1, 2))
+	a.op("VMOVUPS Z2, (DI)")
+	a.op("ADDQ $128, SI")
+	a.op("ADDQ $64, DI")
+	a.op("SUBQ $16, CX")
+	a.op("JNZ loop")
+	a.op("VZEROUPPER")
+	a.op("RET\n")
+
+	a.begin("roundAcross", "rounds n elements of x (low halves) and of y to words of two bfloat16, n a multiple of 16.", "n int, dst, x, y *float32", 4)
+	a.op("MOVQ n+0(FP), CX")
+	a.op("MOVQ dst+8(FP), DI")
+	a.op("MOVQ x+16(FP), SI")
+	a.op("MOVQ y+24(FP), DX")
+	a.op("VMOVDQU16 wordsOfHalves<>(SB), Z3")
+	a.label("loop")
+	a.op("VMOVUPS (SI), Z0")
+	a.op("VMOVUPS (DX), Z1")
+	a.op("%s", twoToBF16(0, 1, 2))
+	a.op("VPERMW Z2, Z3, Z2")
+	a.op("VMOVUPS Z2, (DI)")
+	a.op("ADDQ $64, SI")
+	a.op("ADDQ $64, DX")
+	a.op("ADDQ $64, DI")
+	a.op("SUBQ $16, CX")
+	a.op("JNZ loop")
+	a.op("VZEROUPPER")
+	a.op("RET\n")
+	for i := 0; i < 16; i += 2 {
+		fmt.Fprintf(&a.text, "DATA wordsOfHalves<>+%d(SB)/8, $0x%04x%04x%04x%04x\n", 4*i, i+17, i+1, i+16, i)
+	}
+	a.text.WriteString("GLOBL wordsOfHalves<>(SB), RODATA|NOPTR, $64\n\n")
 }
+
+// twoToBF16 is VCVTNE2PS2BF16: 16 float32 of Z low and 16 of Z high, rounded to nearest even,
+// into Z dst.
+func twoToBF16(low, high, dst int) string { return evex(3, 0x72, dst, high, low) }

@@ -3,43 +3,67 @@ package main
 import "fmt"
 
 // tile writes the inner loop of a product: mr rows of nv registers of C, each element a
-// chain of fused multiply-adds over k that goes on from what C holds. a holds mr
-// elements for each k, b nv registers.
+// chain of fused multiply-adds over k that goes on from what C holds, or from zero where first
+// is not 0. Element (i, p) of A lies i·row + p·col bytes from a, the registers of B for p
+// lie p·step bytes from b: whatever the form of the product, both can be read where they
+// stand. multiply is of words: elements, or pairs of bfloat16.
 func tile(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) string) {
 	width := 4 * s.lanes
-	a.begin(name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart.", mr, nv*s.lanes),
-		"k int, a, b, c *float32, ldc int", 5)
+	a.begin(name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.", mr, nv*s.lanes),
+		"k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int", 9)
 	a.op("MOVQ k+0(FP), CX")
 	a.op("MOVQ a+8(FP), SI")
-	a.op("MOVQ b+16(FP), DX")
-	a.op("MOVQ c+24(FP), DI")
-	a.op("MOVQ ldc+32(FP), R8")
+	a.op("MOVQ row+16(FP), R9")
+	a.op("MOVQ col+24(FP), R12")
+	a.op("MOVQ b+32(FP), DX")
+	a.op("MOVQ step+40(FP), R13")
+	a.op("MOVQ c+48(FP), DI")
+	a.op("MOVQ ldc+56(FP), R8")
+	a.op("MOVQ first+64(FP), AX")
+	a.op("LEAQ (R9)(R9*2), R10")
+	half := (mr + 1) / 2 // rows that SI is the base of; R11 is that of the others
+	a.op("LEAQ (SI)(R%d*%d), R11", map[int]int{4: 9, 3: 10}[half], map[int]int{4: 4, 3: 1}[half])
 	rows := func(f func(i, v int)) {
-		a.op("MOVQ DI, R9")
+		a.op("MOVQ DI, BX")
 		for i := range mr {
 			for v := range nv {
 				f(i, v)
 			}
 			if i < mr-1 {
-				a.op("ADDQ R8, R9")
+				a.op("ADDQ R8, BX")
 			}
 		}
 	}
-	rows(func(i, v int) { a.op("VMOVUPS %d(R9), %s%d", width*v, s.reg, i*nv+v) })
+	a.op("TESTQ AX, AX")
+	a.op("JNZ zero")
+	rows(func(i, v int) { a.op("VMOVUPS %d(BX), %s%d", width*v, s.reg, i*nv+v) })
+	a.op("JMP begin")
+	a.label("zero")
+	for i := range mr * nv {
+		a.op("VXORPS %s%d, %s%d, %s%d", s.reg, i, s.reg, i, s.reg, i)
+	}
+	a.label("begin")
 	nb := mr * nv // first register of B
 	nx := nb + nv // first of the broadcast elements of A
 	spare := min(s.regs-nx, 4)
-	step := func(u int) {
+	places := []string{"(%s)", "(%s)(R9*1)", "(%s)(R9*2)", "(%s)(R10*1)"}
+	one := func() {
 		for v := range nv {
-			a.op("VMOVUPS %d(DX), %s%d", (u*nv+v)*width, s.reg, nb+v)
+			a.op("VMOVUPS %d(DX), %s%d", v*width, s.reg, nb+v)
 		}
+		a.op("ADDQ R13, DX")
 		for i := range mr {
-			x := nx + i%spare
-			a.op("VBROADCASTSS %d(SI), %s%d", 4*(u*mr+i), s.reg, x)
+			x, base := nx+i%spare, "SI"
+			if i >= half {
+				base = "R11"
+			}
+			a.op("VBROADCASTSS "+places[i%half]+", %s%d", base, s.reg, x)
 			for v := range nv {
 				a.op("%s", multiply(nb+v, x, i*nv+v))
 			}
 		}
+		a.op("ADDQ R12, SI")
+		a.op("ADDQ R12, R11")
 	}
 	const unroll = 4
 	a.op("MOVQ CX, BX")
@@ -47,24 +71,20 @@ func tile(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) s
 	a.op("JZ rest")
 	a.op("PCALIGN $32")
 	a.label("loop")
-	for u := range unroll {
-		step(u)
+	for range unroll {
+		one()
 	}
-	a.op("ADDQ $%d, SI", unroll*4*mr)
-	a.op("ADDQ $%d, DX", unroll*nv*width)
 	a.op("DECQ BX")
 	a.op("JNZ loop")
 	a.label("rest")
 	a.op("ANDQ $3, CX")
 	a.op("JZ done")
 	a.label("one")
-	step(0)
-	a.op("ADDQ $%d, SI", 4*mr)
-	a.op("ADDQ $%d, DX", nv*width)
+	one()
 	a.op("DECQ CX")
 	a.op("JNZ one")
 	a.label("done")
-	rows(func(i, v int) { a.op("VMOVUPS %s%d, %d(R9)", s.reg, i*nv+v, width*v) })
+	rows(func(i, v int) { a.op("VMOVUPS %s%d, %d(BX)", s.reg, i*nv+v, width*v) })
 	a.op("VZEROUPPER")
 	a.op("RET\n")
 }
