@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/model/benchmark"
@@ -16,9 +17,10 @@ import (
 )
 
 func benchmarkCommand() *cobra.Command {
-	var presets, paths []string
+	var presets, paths, only []string
 	var threads []int
-	var rows, vocab int
+	var custom rwkv.Preset
+	var batch, seq, accum, vocab int
 	var least time.Duration
 	var asJSON bool
 	c := &cobra.Command{
@@ -29,15 +31,29 @@ named, as a share of what this machine can do at most: multiply-adds on register
 reading memory. Each figure is the median of five runs. For figures to compare, let nothing
 else run.
 
+A training step is a whole one: forward, loss and backward of --grad-accum micro-batches of
+--batch-size sequences of --seq-len tokens, the sum of their gradients, its norm, and AdamW. Threads
+are shared out among micro-batches first. --n-embd, --n-layer and --n-ffn, given together, measure a
+network of that shape ("custom") in place of presets.
+
 With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"threads",
 "gigabytes-per-second"}], "gemms": [{"path", "form", "m", "n", "k", "threads", "gflops",
-"share-of-peak"}], "steps": [{"path", "preset", "threads", "tokens", "tokens-per-second",
-"gflops", "share-of-peak", "bytes"}], "decodes": [{"preset", "threads", "tokens-per-second",
+"share-of-peak"}], "steps": [{"path", "preset", "threads", "batch-size", "seq-len",
+"grad-accum", "tokens", "tokens-per-second", "gflops", "share-of-peak", "bytes"}], "decodes": [{"preset", "threads", "tokens-per-second",
 "gigabytes-per-second", "share-of-read"}]}.`,
-		Example: "  pipeline benchmark\n  pipeline benchmark --preset 85m --threads 1 --path avx512 --json",
-		Args:    cobra.NoArgs,
+		Example: `  pipeline benchmark
+  pipeline benchmark --preset 85m --threads 1 --path avx512 --json
+  pipeline benchmark --only training --n-embd 256 --n-layer 6 --n-ffn 1024 --batch-size 4 --grad-accum 2`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := benchmark.Options{Vocab: vocab, Threads: threads, Paths: paths, Time: least, Rows: rows}
+			o := benchmark.Options{Vocab: vocab, Threads: threads, Paths: paths, Time: least, Batch: batch, Seq: seq, Accum: accum, Only: only}
+			if custom != (rwkv.Preset{}) {
+				if custom.Embd < 1 || custom.Layers < 1 || custom.FFN < 1 || c.Flags().Changed("preset") {
+					return usage{errors.New("--n-embd, --n-layer and --n-ffn belong together, each at least 1, without --preset")}
+				}
+				custom.Name = "custom"
+				presets, o.Presets = nil, []rwkv.Preset{custom}
+			}
 			for _, name := range presets {
 				p, err := rwkv.Named(name)
 				if err != nil {
@@ -53,8 +69,13 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 					return usage{fmt.Errorf("--threads %d: there must be at least one", n)}
 				}
 			}
-			if rows < 1 || vocab < 2 {
-				return usage{errors.New("--tokens must be at least 1 and --vocab at least 2")}
+			if min(batch, seq, accum) < 1 || vocab < 2 {
+				return usage{errors.New("--batch-size, --seq-len and --grad-accum must be at least 1, --vocab at least 2")}
+			}
+			for _, part := range only {
+				if !slices.Contains(benchmark.Parts, part) {
+					return usage{fmt.Errorf("--only %s: there are %s", part, strings.Join(benchmark.Parts, ", "))}
+				}
 			}
 			if len(paths) == 0 {
 				o.Paths = kernel.Paths()
@@ -87,7 +108,13 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 	c.Flags().StringSliceVar(&presets, "preset", []string{"nano", "micro"}, "networks to measure")
 	c.Flags().StringSliceVar(&paths, "path", nil, "kernels to measure (default all that this processor has but plain Go)")
 	c.Flags().IntSliceVar(&threads, "threads", nil, "numbers of threads to measure (default 1 and the number of CPUs)")
-	c.Flags().IntVar(&rows, "tokens", 512, "tokens of a training step, and rows of the products")
+	c.Flags().StringSliceVar(&only, "only", nil, "parts to measure, of "+strings.Join(benchmark.Parts, ", ")+" (default all)")
+	c.Flags().IntVar(&batch, "batch-size", 1, "sequences of a micro-batch; times --seq-len, rows of the products")
+	c.Flags().IntVar(&seq, "seq-len", 512, "tokens of a sequence")
+	c.Flags().IntVar(&accum, "grad-accum", 1, "micro-batches of a training step")
+	c.Flags().IntVar(&custom.Embd, "n-embd", 0, "width of a network that is no preset")
+	c.Flags().IntVar(&custom.Layers, "n-layer", 0, "its blocks")
+	c.Flags().IntVar(&custom.FFN, "n-ffn", 0, "width of its channel mix")
 	c.Flags().IntVar(&vocab, "vocab", 8192, "vocabulary of the networks")
 	c.Flags().DurationVar(&least, "time", time.Second, "time that each figure takes, at least")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
@@ -110,22 +137,28 @@ func printBenchmark(w io.Writer, r *benchmark.Report) {
 		t.row("reading memory", fmt.Sprint(p.Threads), fmt.Sprintf("%.1f GB/s", p.GBs))
 	}
 	t.print(w)
-	heading(w, "products")
-	t = newTable("form", "m", "n", "k", "kernels", "threads", "GFLOP/s", "of peak").right(1, 2, 3, 5, 6, 7)
-	for _, g := range r.Gemms {
-		t.row(g.Form, fmt.Sprint(g.M), fmt.Sprint(g.N), fmt.Sprint(g.K), g.Path, fmt.Sprint(g.Threads), fmt.Sprintf("%.1f", g.GFLOPS), percent(g.Share))
+	if len(r.Gemms) > 0 {
+		heading(w, "products")
+		t = newTable("form", "m", "n", "k", "kernels", "threads", "GFLOP/s", "of peak").right(1, 2, 3, 5, 6, 7)
+		for _, g := range r.Gemms {
+			t.row(g.Form, fmt.Sprint(g.M), fmt.Sprint(g.N), fmt.Sprint(g.K), g.Path, fmt.Sprint(g.Threads), fmt.Sprintf("%.1f", g.GFLOPS), percent(g.Share))
+		}
+		t.print(w)
 	}
-	t.print(w)
-	heading(w, "training, a micro-batch forward and backward")
-	t = newTable("preset", "kernels", "threads", "tokens/s", "GFLOP/s", "of peak", "memory").right(2, 3, 4, 5, 6)
-	for _, s := range r.Steps {
-		t.row(s.Preset, s.Path, fmt.Sprint(s.Threads), count(int64(s.Speed)), fmt.Sprintf("%.1f", s.GFLOPS), percent(s.Share), size(s.Memory))
+	if len(r.Steps) > 0 {
+		heading(w, "training, whole steps")
+		t = newTable("preset", "kernels", "threads", "tokens", "tokens/s", "GFLOP/s", "of peak", "memory").right(2, 3, 4, 5, 6, 7)
+		for _, s := range r.Steps {
+			t.row(s.Preset, s.Path, fmt.Sprint(s.Threads), fmt.Sprintf("%d × %d × %d", s.Accum, s.Batch, s.Seq), count(int64(s.Speed)), fmt.Sprintf("%.1f", s.GFLOPS), percent(s.Share), size(s.Memory))
+		}
+		t.print(w)
 	}
-	t.print(w)
-	heading(w, "generation")
-	t = newTable("preset", "threads", "tokens/s", "GB/s", "of reading").right(1, 2, 3, 4)
-	for _, d := range r.Decodes {
-		t.row(d.Preset, fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share))
+	if len(r.Decodes) > 0 {
+		heading(w, "generation")
+		t = newTable("preset", "threads", "tokens/s", "GB/s", "of reading").right(1, 2, 3, 4)
+		for _, d := range r.Decodes {
+			t.row(d.Preset, fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share))
+		}
+		t.print(w)
 	}
-	t.print(w)
 }

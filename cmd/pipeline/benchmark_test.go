@@ -10,12 +10,19 @@ import (
 func TestBenchmark(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t)
-	quick := []string{"benchmark", "--preset", "nano", "--threads", "1", "--tokens", "16", "--vocab", "64", "--time", "1ms"}
+	quick := []string{"benchmark", "--preset", "nano", "--threads", "1", "--seq-len", "16", "--vocab", "64", "--time", "1ms"}
 	s.want(0, []string{"multiply-adds", "reading memory", "nano", "of peak"}, quick...)
 	var r benchmark.Report
 	if err := json.Unmarshal([]byte(s.want(0, nil, append(quick, "--json")...)), &r); err != nil || len(r.Steps) == 0 || len(r.Decodes) != 1 {
 		t.Errorf("%+v %v", r, err)
 	}
+	custom := append(quick[:1:1], "--only", "training", "--n-embd", "16", "--n-layer", "1", "--n-ffn", "32", "--seq-len", "8", "--grad-accum", "2", "--time", "1ms", "--json")
+	if err := json.Unmarshal([]byte(s.want(0, nil, custom...)), &r); err != nil || r.Steps[0].Preset != "custom" || r.Steps[0].Tokens != 16 || len(r.Gemms) > 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+	s.want(2, []string{"belong together"}, "benchmark", "--n-embd", "16")
+	s.want(2, []string{"belong together"}, append(custom, "--preset", "nano")...)
+	s.want(2, []string{"--only speed", "products, training, generation"}, "benchmark", "--only", "speed")
 	s.want(2, []string{`no preset "huge"`, "nano, micro"}, "benchmark", "--preset", "huge")
 	s.want(2, []string{"--threads 0"}, "benchmark", "--threads", "0")
 	s.want(2, []string{`no kernels "sse" here`}, "benchmark", "--path", "sse")

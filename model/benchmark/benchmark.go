@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ptbr-slm/pipeline/model/graph"
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 )
@@ -21,9 +20,26 @@ type Options struct {
 	Threads []int         // numbers of threads, each measured
 	Paths   []string      // of kernel.Paths; none: all but plain Go
 	Time    time.Duration // a figure may take, at least
-	Rows    int           // tokens of a training step, and rows of the products
+	Batch   int           // sequences of a micro-batch
+	Seq     int           // tokens of a sequence
+	Accum   int           // micro-batches of a training step
+	Only    []string      // of Parts; none: all
 	Done    func(what string)
 }
+
+// The parts of a report. What the machine can do at most is always measured: the rest is told as
+// a share of it.
+const (
+	Products   = "products"
+	Training   = "training"
+	Generation = "generation"
+)
+
+// Parts lists them.
+var Parts = []string{Products, Training, Generation}
+
+// rows is the tokens of a micro-batch, and the rows of the products.
+func (o *Options) rows() int { return o.Batch * o.Seq }
 
 // Report is what was measured. It is the JSON document of `pipeline benchmark --json`.
 type Report struct {
@@ -60,16 +76,20 @@ type Gemm struct {
 	Share   float64 `json:"share-of-peak"`
 }
 
-// Step is a training step: forward, loss and backward of one micro-batch.
+// Step is a whole training step as package train makes it: forward, loss and backward of every
+// micro-batch, their gradients summed, its norm, and AdamW.
 type Step struct {
 	Path    string  `json:"path"`
 	Preset  string  `json:"preset"`
 	Threads int     `json:"threads"`
-	Tokens  int     `json:"tokens"` // of the micro-batch
+	Batch   int     `json:"batch-size"` // sequences of a micro-batch
+	Seq     int     `json:"seq-len"`
+	Accum   int     `json:"grad-accum"` // micro-batches
+	Tokens  int     `json:"tokens"`     // of the step
 	Speed   float64 `json:"tokens-per-second"`
 	GFLOPS  float64 `json:"gflops"`
 	Share   float64 `json:"share-of-peak"`
-	Memory  int64   `json:"bytes"` // weights, gradient and activations
+	Memory  int64   `json:"bytes"` // on the heap: weights, moments, gradients, activations
 }
 
 // Decode is generation, a token at a time.
@@ -106,12 +126,18 @@ func perSecond(ctx context.Context, least time.Duration, f func()) float64 {
 
 // Run measures. When ctx ends it returns ctx.Err().
 func Run(ctx context.Context, o Options) (*Report, error) {
-	r := &Report{CPUs: runtime.NumCPU()}
+	r := &Report{CPUs: runtime.NumCPU(), Peaks: []Peak{}, Reads: []Read{}, Gemms: []Gemm{}, Steps: []Step{}, Decodes: []Decode{}}
 	if o.Done == nil {
 		o.Done = func(string) {}
 	}
-	for _, f := range []func(context.Context, *Options, *Report) error{peaks, reads, gemms, steps, decodes} {
-		if err := f(ctx, &o, r); err != nil {
+	for _, part := range []struct {
+		name string // "": always
+		f    func(context.Context, *Options, *Report) error
+	}{{"", peaks}, {"", reads}, {Products, gemms}, {Training, steps}, {Generation, decodes}} {
+		if part.name != "" && len(o.Only) > 0 && !slices.Contains(o.Only, part.name) {
+			continue
+		}
+		if err := part.f(ctx, &o, r); err != nil {
 			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
@@ -170,7 +196,7 @@ func gemms(ctx context.Context, o *Options, r *Report) error {
 		for _, s := range []struct {
 			form    string
 			m, n, k int
-		}{{"NT", o.Rows, p.FFN, p.Embd}, {"NN", o.Rows, p.Embd, p.FFN}, {"TN", p.FFN, p.Embd, o.Rows}} {
+		}{{"NT", o.rows(), p.FFN, p.Embd}, {"NN", o.rows(), p.Embd, p.FFN}, {"TN", p.FFN, p.Embd, o.rows()}} {
 			a, b, out := make([]float32, s.m*s.k), make([]float32, s.k*s.n), make([]float32, s.m*s.n)
 			for i := range a {
 				a[i] = float32(i%7) - 3
@@ -200,54 +226,6 @@ func share(x, of float64) float64 {
 		return 0
 	}
 	return x / of
-}
-
-func steps(ctx context.Context, o *Options, r *Report) error {
-	for _, p := range o.Presets {
-		shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
-		tokens, targets := make([]uint32, o.Rows), make([]uint32, o.Rows)
-		for i := range tokens {
-			tokens[i], targets[i] = uint32(i*7919%o.Vocab), uint32((i+1)*7919%o.Vocab)
-		}
-		for _, path := range o.Paths {
-			for _, threads := range o.Threads {
-				before := heap()
-				c, err := kernel.NewCPUOn(path, threads)
-				if err != nil {
-					return err
-				}
-				params := rwkv.Init(shape, 1, threads)
-				net, err := graph.New(c, params, 1, o.Rows, rwkv.Off)
-				if err != nil {
-					return err
-				}
-				gradient := make([]float32, len(params.Flat))
-				var failed error
-				speed := perSecond(ctx, o.Time, func() {
-					if _, err := net.Run(graph.Batch[float32]{Tokens: tokens, Targets: targets}, gradient); err != nil {
-						failed = err
-					}
-				})
-				if failed != nil {
-					return failed
-				}
-				g := speed * float64(o.Rows) * float64(shape.TrainFLOPs()) / 1e9
-				r.Steps = append(r.Steps, Step{path, p.Name, threads, o.Rows, speed * float64(o.Rows), g, share(g, r.peak(path, threads)), heap() - before})
-				runtime.KeepAlive(net)
-				runtime.KeepAlive(gradient)
-			}
-		}
-		o.Done("training of " + p.Name)
-	}
-	return nil
-}
-
-// heap is the bytes in use.
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 func decodes(ctx context.Context, o *Options, r *Report) error {

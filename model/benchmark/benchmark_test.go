@@ -13,7 +13,7 @@ import (
 // Every figure is there, positive and finite; how large it is says the machine.
 func TestRun(t *testing.T) {
 	paths := kernel.Paths()
-	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Rows: 24}
+	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Batch: 2, Seq: 12, Accum: 3}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for _, s := range r.Steps {
-		if !(s.Speed > 0) || !(s.GFLOPS > 0) || s.Memory <= 0 {
+		if !(s.Speed > 0) || !(s.GFLOPS > 0) || s.Memory <= 0 || s.Tokens != 72 || (s.Share > 0) != (s.Path != "go") {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -37,6 +37,11 @@ func TestRun(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	}
+	o.Only = []string{Generation}
+	if r, err := Run(t.Context(), o); err != nil || len(r.Peaks) == 0 || len(r.Gemms)+len(r.Steps) > 0 || len(r.Decodes) != 2 {
+		t.Errorf("generation only: %+v %v", r, err)
+	}
+	o.Only = nil
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {

@@ -34,6 +34,7 @@ type Record struct {
 // Options say how a run is done. None of them changes its result.
 type Options struct {
 	Threads   int
+	Path      string // one of kernel.Paths; "": the fastest, or what PIPELINE_CPU says
 	Dir       string // for checkpoints; "": none
 	SaveEvery int    // steps; 0: only when ctx ends
 	Keep      int    // how many checkpoints to keep, at least 1
@@ -124,24 +125,35 @@ type worker struct {
 func (t *trainer) makeWorkers() error {
 	threads := max(1, t.o.Threads)
 	n := min(threads, t.recipe.Accum)
-	t.cpu = kernel.NewCPU[float32](threads)
+	var err error
+	if t.cpu, err = t.newCPU(threads); err != nil {
+		return err
+	}
 	t.tree = newTree(len(t.params.Flat))
 	rows := t.recipe.Batch * t.recipe.SeqLen
 	for i := range n {
-		w := &worker{cpu: kernel.NewCPU[float32]((threads + i) / n), chunk: make([]uint32, t.recipe.SeqLen+1),
-			tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		w := &worker{chunk: make([]uint32, t.recipe.SeqLen+1), tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		if w.cpu, err = t.newCPU((threads + i) / n); err != nil {
+			return err
+		}
 		if t.recipe.Precision == BF16 {
 			if err := w.cpu.UseBF16(); err != nil {
 				return err
 			}
 		}
-		var err error
 		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, cmp.Or(t.o.Checkpointing, rwkv.Off)); err != nil {
 			return err
 		}
 		t.workers = append(t.workers, w)
 	}
 	return nil
+}
+
+func (t *trainer) newCPU(threads int) (*kernel.CPU[float32], error) {
+	if t.o.Path == "" {
+		return kernel.NewCPU[float32](threads), nil
+	}
+	return kernel.NewCPUOn(t.o.Path, threads)
 }
 
 // sample is the number, in the whole run, of the first sequence of a micro-batch.
