@@ -148,7 +148,7 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	root.AddCommand(
 		runCommand(force), planCommand(), explainCommand(), statusCommand(), logCommand(), graphCommand(),
 		pushCommand(), pullCommand(),
-		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), benchmarkCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
+		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), benchmarkCommand(), infoCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
 		verifyCommand(), gcCommand(), pinCommand(), unpinCommand(),
 	)
 	for _, c := range root.Commands() {

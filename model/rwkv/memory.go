@@ -27,3 +27,21 @@ func ForwardBytes(c Config, batch, seq int) int64 {
 	n, d, f, v, b := int64(batch)*int64(seq), int64(c.Embd), int64(c.FFN), int64(c.Vocab), int64(batch)
 	return 4 * (2*n*d + 2*n + n*(10*d+f+2) + d + 5*b*d*int64(c.Layers+1) + min(headRows, n)*v)
 }
+
+// InferBytes is what reading one token at a time takes with matrices of 4, 2 or 1 bytes a
+// weight: the weights, with 1 byte also a scale for each row and 512 columns, and the state.
+func InferBytes(c Config, weight int) int64 {
+	n := int64(20 * c.Layers * c.Embd)
+	for _, t := range c.Tensors() {
+		size := int64(t.End - t.Start)
+		if t.Group != Matrix {
+			n += 4 * size
+			continue
+		}
+		n += int64(weight) * size
+		if weight == 1 {
+			n += 4 * int64(t.Shape[0]) * int64((t.Shape[1]+511)/512)
+		}
+	}
+	return n
+}

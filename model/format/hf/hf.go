@@ -92,28 +92,37 @@ func ReadWeights(path string, p *rwkv.Params[float32]) error {
 	return nil
 }
 
-// Load reads the network of a directory.
-func Load(dir string) (*rwkv.Params[float32], error) {
+// ReadConfig reads the shape of the network of a directory.
+func ReadConfig(dir string) (rwkv.Config, error) {
 	path := filepath.Join(dir, ConfigName)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("no model in %s: %w", dir, err)
+		return rwkv.Config{}, fmt.Errorf("no model in %s: %w", dir, err)
 	}
 	var c Config
 	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return rwkv.Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	switch {
 	case c.ModelType != modelType:
-		return nil, fmt.Errorf("%s: model_type is %q; %q, RWKV-4, is what is read here", path, c.ModelType, modelType)
+		return rwkv.Config{}, fmt.Errorf("%s: model_type is %q; %q, RWKV-4, is what is read here", path, c.ModelType, modelType)
 	case c.Attention != c.Embd && c.Attention != 0:
-		return nil, fmt.Errorf("%s: attention_hidden_size is %d; it must equal hidden_size, %d", path, c.Attention, c.Embd)
+		return rwkv.Config{}, fmt.Errorf("%s: attention_hidden_size is %d; it must equal hidden_size, %d", path, c.Attention, c.Embd)
 	case c.Epsilon != epsilon:
-		return nil, fmt.Errorf("%s: layer_norm_epsilon is %g; only %g is known here", path, c.Epsilon, epsilon)
+		return rwkv.Config{}, fmt.Errorf("%s: layer_norm_epsilon is %g; only %g is known here", path, c.Epsilon, epsilon)
 	}
 	shape := rwkv.Config{Vocab: c.Vocab, Embd: c.Embd, Layers: c.Layers, FFN: c.FFN, Tied: c.Tied}
 	if err := shape.Check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return rwkv.Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return shape, nil
+}
+
+// Load reads the network of a directory.
+func Load(dir string) (*rwkv.Params[float32], error) {
+	shape, err := ReadConfig(dir)
+	if err != nil {
+		return nil, err
 	}
 	weights := filepath.Join(dir, WeightsName)
 	st, err := os.Stat(weights)
