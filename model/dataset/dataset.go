@@ -150,6 +150,9 @@ func (d *Dataset) Match(tokenizerDigest string) error {
 // Tokens is the number of ids in a split; 0 if the dataset does not have it.
 func (d *Dataset) Tokens(split string) int64 { return d.Manifest.Splits[split].Tokens }
 
+// End is the id after every document.
+func (d *Dataset) End() uint32 { return d.Manifest.End }
+
 // Read fills dst with the ids of a split from position at on.
 func (d *Dataset) Read(split string, at int64, dst []uint32) error {
 	f := d.files[split]

@@ -10,6 +10,39 @@ import (
 	"testing"
 )
 
+// Streams begin evenly spread over the training split, somewhere that the seed decides, and
+// read on over its end.
+func TestStream(t *testing.T) {
+	d, err := Open(write(t, 1000, 1001))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	read := func(seed uint64, stream, at int64) []uint32 {
+		x := make([]uint32, 7)
+		if err := d.Stream(seed, stream, 4, at, x); err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	first := read(1, 0, 0)[0]
+	for stream := range int64(4) {
+		for _, at := range []int64{0, 7, 400, 999, 12345} {
+			for i, got := range read(1, stream, at) {
+				if want := (int64(first) + 250*stream + at + int64(i)) % 1000; int64(got) != want {
+					t.Fatalf("stream %d at %d+%d: %d, want %d", stream, at, i, got, want)
+				}
+			}
+		}
+	}
+	if read(2, 0, 0)[0] == first {
+		t.Error("two seeds begin at the same place")
+	}
+	if err := d.Stream(1, 4, 4, 0, nil); err == nil {
+		t.Error("a fifth stream of four")
+	}
+}
+
 // write makes a dataset of n tokens, 0 1 2 … modulo vocab, in documents of ten.
 func write(t testing.TB, n, vocab int) string {
 	t.Helper()

@@ -29,7 +29,25 @@ func (d *Dataset) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint
 	key := mix(mix(seed) ^ uint64(epoch))
 	offset := mix(key^0x6f66667365740000) % n // "offset"
 	chunk := permute(uint64(index), uint64(chunks), key)
-	at := (offset + chunk*uint64(seqLen)) % n
+	return d.ring((offset+chunk*uint64(seqLen))%n, dst)
+}
+
+// Stream fills dst with what one of so many streams has from position at on. Streams read the
+// training split as a ring and begin evenly spread over it, the first of them at a place
+// drawn from seed; each reads on past where the next one began.
+func (d *Dataset) Stream(seed uint64, stream, streams, at int64, dst []uint32) error {
+	if stream < 0 || stream >= streams || at < 0 {
+		return fmt.Errorf("position %d of stream %d: there are streams 0 to %d, from position 0 on", at, stream, streams-1)
+	}
+	n := uint64(d.Tokens(Train))
+	start := mix(mix(seed)^0x73747265616d0000)%n + uint64(stream)*n/uint64(streams) // "stream"
+	return d.ring((start+uint64(at))%n, dst)
+}
+
+// ring fills dst with the ids of the training split from at on, over its end to its
+// beginning.
+func (d *Dataset) ring(at uint64, dst []uint32) error {
+	n := uint64(d.Tokens(Train))
 	for len(dst) > 0 {
 		k := min(uint64(len(dst)), n-at)
 		if err := d.Read(Train, int64(at), dst[:k]); err != nil {

@@ -112,7 +112,7 @@ func TestAgainstPrimitives(t *testing.T) {
 	for _, q := range c.Tensors() {
 		x := p.Flat[q.Start:q.End]
 		shape := tensor.Shape{len(x)}
-		if q.Group == rwkv.Matrix {
+		if q.Group.IsMatrix() {
 			shape = q.Shape
 		}
 		node := G.NewTensor(n.g, tensor.Float64, shape.Dims(), G.WithShape(shape...), G.WithName(q.Name),

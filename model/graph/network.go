@@ -32,7 +32,12 @@ type Batch[T kernel.Float] struct {
 	// Fresh says of each token whether a document begins with it, [B,T]: what came before is
 	// forgotten there, and no gradient flows back over it. nil: none begins.
 	Fresh []bool
+	// Layers is how many blocks take part, from the bottom; 0: all. The others pass on what
+	// they get, which is what a block of rwkv.Init computes, and their gradients are 0.
+	Layers int
 }
+
+func (b *Batch[T]) idle(layer int) bool { return b.Layers > 0 && layer >= b.Layers }
 
 // New builds the graph over p, for batch sequences of seq tokens. p is read at every Run;
 // only its owner writes it, between runs. keep does not change what Run gives.
@@ -93,7 +98,7 @@ func New[T kernel.Float](cpu *kernel.CPU[T], p *rwkv.Params[T], batch, seq int, 
 // shape is a tensor's in the graph: a vector has one dimension, however many ones the
 // file's shape has before it.
 func shape(t rwkv.Tensor) tensor.Shape {
-	if t.Group == rwkv.Matrix {
+	if t.Group.IsMatrix() {
 		return tensor.Shape(t.Shape)
 	}
 	return tensor.Shape{t.End - t.Start}
@@ -145,6 +150,10 @@ func (n *Network[T]) block(a *rwkv.Layer[T], c rwkv.Config, l, rows int) *fused[
 	return &fused[T]{
 		name: fmt.Sprintf("block %d", l), in: dims, out: tensor.Shape{rows, c.Embd}, inPlace: true,
 		forward: func(out []T, in [][]T) {
+			if n.batch.idle(l) {
+				copy(out, in[0])
+				return
+			}
 			p := rwkv.NewBlock(in[1:])
 			var s *rwkv.LayerState[T]
 			if n.batch.State != nil {
@@ -153,6 +162,13 @@ func (n *Network[T]) block(a *rwkv.Layer[T], c rwkv.Config, l, rows int) *fused[
 			a.Forward(&p, out, in[0], s, n.batch.Fresh)
 		},
 		backward: func(din, in [][]T, dout []T) {
+			if n.batch.idle(l) {
+				copy(din[0], dout)
+				for _, g := range din[1:] {
+					clear(g)
+				}
+				return
+			}
 			p, g := rwkv.NewBlock(in[1:]), rwkv.NewBlock(din[1:])
 			a.Backward(&p, &g, din[0], dout, nil)
 		},

@@ -82,7 +82,7 @@ func (m *Model) read(s State, tokens []uint32, after func(n *rwkv.Network[float3
 		if rows == chunkTokens {
 			m.chunk = n
 		}
-		n.Forward(tokens[at:at+rows], s)
+		n.Forward(tokens[at:at+rows], s, nil)
 		after(n, at, rows)
 	}
 }

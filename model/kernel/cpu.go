@@ -30,6 +30,8 @@ type CPU[T Float] struct {
 	packA   []T
 	packB   []T
 	rows    []T     // partial sums by block of rows
+	matrix  []T     // of Muon: two as large as the matrix
+	square  []T     // of Muon: two of its smaller side
 	local   [][]T   // by thread
 	seen    []int32 // by token: where it stands first
 }

@@ -22,15 +22,16 @@ func NewNetwork[T kernel.Float](cpu *kernel.CPU[T], p *Params[T], batch, seq int
 }
 
 // Forward reads tokens, [B,T], going on from s (nil: from nothing), and leaves s after
-// them. Logits of these rows can be had until the next Forward.
-func (n *Network[T]) Forward(tokens []uint32, s State[T]) {
+// them. Where fresh, [B,T] unless nil, says that a document begins, what came before is
+// forgotten. Logits of these rows can be had until the next Forward.
+func (n *Network[T]) Forward(tokens []uint32, s State[T], fresh []bool) {
 	n.embed.Forward(n.x, n.p.Emb, n.p.LN0W, n.p.LN0B, tokens)
 	for l := range n.p.Blocks {
 		var ls *LayerState[T]
 		if s != nil {
 			ls = &s[l]
 		}
-		n.layer.Forward(&n.p.Blocks[l], n.x, n.x, ls, nil)
+		n.layer.Forward(&n.p.Blocks[l], n.x, n.x, ls, fresh)
 	}
 }
 

@@ -9,13 +9,19 @@ import (
 // Group is how the optimizer treats a tensor.
 type Group int
 
-// The groups. Weight decay is for matrices only; decay and bonus of WKV learn faster.
+// The groups. Weight decay is for matrices only; decay and bonus of WKV learn faster; the
+// embedding and a head of its own have rates of their own.
 const (
 	Vector Group = iota
-	Matrix
+	Matrix       // of a block
+	EmbeddingMatrix
+	HeadMatrix
 	TimeDecay
 	TimeFirst
 )
+
+// IsMatrix says that tensors of the group have two dimensions.
+func (g Group) IsMatrix() bool { return g == Matrix || g == EmbeddingMatrix || g == HeadMatrix }
 
 // Tensor is one parameter tensor: its name as Hugging Face's RwkvForCausalLM has it, and
 // its place in Params.Flat.
@@ -23,6 +29,7 @@ type Tensor struct {
 	Name       string
 	Shape      []int
 	Group      Group
+	Block      int // it is part of; -1: of none
 	Start, End int
 }
 
@@ -34,20 +41,22 @@ const BlockTensors = 18
 func (c Config) Tensors() []Tensor {
 	var all []Tensor
 	at := 0
+	block := -1
 	put := func(name string, g Group, shape ...int) {
 		n := 1
 		for _, s := range shape {
 			n *= s
 		}
-		all = append(all, Tensor{name, shape, g, at, at + n})
+		all = append(all, Tensor{name, shape, g, block, at, at + n})
 		at += n
 	}
 	d, f := c.Embd, c.FFN
-	put("rwkv.embeddings.weight", Matrix, c.Vocab, d)
+	put("rwkv.embeddings.weight", EmbeddingMatrix, c.Vocab, d)
 	put("rwkv.blocks.0.pre_ln.weight", Vector, d)
 	put("rwkv.blocks.0.pre_ln.bias", Vector, d)
 	for l := range c.Layers {
 		b := fmt.Sprintf("rwkv.blocks.%d.", l)
+		block = l
 		put(b+"ln1.weight", Vector, d)
 		put(b+"ln1.bias", Vector, d)
 		put(b+"attention.time_decay", TimeDecay, d)
@@ -67,10 +76,11 @@ func (c Config) Tensors() []Tensor {
 		put(b+"feed_forward.receptance.weight", Matrix, d, d)
 		put(b+"feed_forward.value.weight", Matrix, d, f)
 	}
+	block = -1
 	put("rwkv.ln_out.weight", Vector, d)
 	put("rwkv.ln_out.bias", Vector, d)
 	if !c.Tied {
-		put("head.weight", Matrix, c.Vocab, d)
+		put("head.weight", HeadMatrix, c.Vocab, d)
 	}
 	return all
 }

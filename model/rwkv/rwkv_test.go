@@ -204,11 +204,11 @@ func TestForwardsAgree(t *testing.T) {
 	var all [][]float64
 	keep := func(_ int, logits []float64) { all = append(all, slices.Clone(logits)) }
 	n := NewNetwork(cpu, p, 1, 24)
-	n.Forward(tokens, nil)
+	n.Forward(tokens, nil, nil)
 	n.Logits(0, 24, keep)
 	m, s := NewNetwork(cpu, p, 1, 8), NewState[float64](c, 1)
 	for i := range 3 {
-		m.Forward(tokens[8*i:8*i+8], s)
+		m.Forward(tokens[8*i:8*i+8], s, nil)
 		m.Logits(0, 8, keep)
 	}
 	step, q := NewStepper(cpu, p), NewState[float64](c, 1)

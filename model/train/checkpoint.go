@@ -11,23 +11,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sort"
 	"strings"
 
 	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/format/safetensors"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 )
 
-// A checkpoint is a directory step-00000100 with parameters, both moments and the
-// rest of the state, and a manifest of their digests. It is written under another name,
+// A checkpoint is a directory step-00000100 with parameters, both moments, what the streams
+// carry, and the rest of the state, and a manifest of their digests. It is written under another name,
 // flushed, and renamed: what has the name is whole, unless the disk lost something, and
 // then the digests tell and the one before is taken.
 const (
-	checkpointFormat = "ptbr-checkpoint-1"
+	checkpointFormat = "ptbr-checkpoint-2"
 	stepPrefix       = "step-"
 	scratchPrefix    = "unfinished-"
 	manifestName     = "manifest.json"
 	stateName        = "state.json"
+	carriedName      = "carried.safetensors" // where there are streams
 )
 
 var moments = []string{"params.safetensors", "m.safetensors", "v.safetensors"}
@@ -49,6 +52,14 @@ type state struct {
 func (t *trainer) begin() error {
 	t.params = rwkv.NewParams[float32](t.config)
 	t.m, t.v = rwkv.NewParams[float32](t.config), rwkv.NewParams[float32](t.config)
+	if t.recipe.Streams > 0 {
+		for range t.recipe.Streams / t.recipe.Batch {
+			t.states = append(t.states, rwkv.NewState[float32](t.config, t.recipe.Batch))
+		}
+		for range t.recipe.Accum {
+			t.next = append(t.next, rwkv.NewState[float32](t.config, t.recipe.Batch))
+		}
+	}
 	if t.o.Dir != "" {
 		steps, err := checkpoints(t.o.Dir)
 		if err != nil {
@@ -69,6 +80,9 @@ func (t *trainer) begin() error {
 	t.step, t.saved, t.log, t.lossSum, t.lossN = 0, 0, nil, 0, 0
 	clear(t.m.Flat)
 	clear(t.v.Flat)
+	for _, s := range t.states {
+		s.Reset()
+	}
 	t.params = rwkv.Init(t.config, t.recipe.Seed, t.o.Threads)
 	return nil
 }
@@ -116,7 +130,11 @@ func (t *trainer) resume(dir string) error {
 	if err := json.Unmarshal(b, &digests); err != nil {
 		return fmt.Errorf("%s: %w", manifestName, err)
 	}
-	for _, name := range append(moments[:3:3], stateName) {
+	names := append(moments[:3:3], stateName)
+	if t.recipe.Streams > 0 {
+		names = append(names, carriedName)
+	}
+	for _, name := range names {
 		got, err := digest(filepath.Join(dir, name))
 		if err != nil {
 			return err
@@ -133,7 +151,7 @@ func (t *trainer) resume(dir string) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("%s: %w", stateName, err)
 	}
-	if s.Format != checkpointFormat || s.Identity != t.o.Identity || s.Network != t.config || s.Recipe != t.recipe {
+	if s.Format != checkpointFormat || s.Identity != t.o.Identity || s.Network != t.config || !reflect.DeepEqual(s.Recipe, t.recipe) {
 		return fmt.Errorf("checkpoint %s: %w: network, recipe, data or tokenizer differ; remove it to begin anew", dir, errOther)
 	}
 	for i, p := range []*rwkv.Params[float32]{t.params, t.m, t.v} {
@@ -141,7 +159,43 @@ func (t *trainer) resume(dir string) error {
 			return err
 		}
 	}
+	if err := t.readCarried(dir); err != nil {
+		return err
+	}
 	t.step, t.saved, t.lossSum, t.lossN, t.log = s.Step, s.Step, s.LossSum, s.LossN, s.Log
+	return nil
+}
+
+// carried names what the streams go on from: a tensor [B,d] for each part of a group's state.
+func (t *trainer) carried() (all []safetensors.Tensor) {
+	for i, s := range t.states {
+		for l, layer := range s {
+			for _, part := range []struct {
+				name string
+				data []float32
+			}{{"att", layer.Att}, {"ffn", layer.FFN}, {"a", layer.WKV.A}, {"b", layer.WKV.B}, {"p", layer.WKV.P}} {
+				all = append(all, safetensors.Tensor{Name: fmt.Sprintf("group.%d.block.%d.%s", i, l, part.name),
+					Shape: []int{t.recipe.Batch, t.config.Embd}, Data: part.data})
+			}
+		}
+	}
+	return all
+}
+
+func (t *trainer) readCarried(dir string) error {
+	if t.recipe.Streams == 0 {
+		return nil
+	}
+	f, err := safetensors.Open(filepath.Join(dir, carriedName))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, x := range t.carried() {
+		if err := f.Read(x.Name, x.Shape, x.Data); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -227,6 +281,11 @@ func (t *trainer) write(scratch, final string) error {
 	}
 	for i, p := range []*rwkv.Params[float32]{t.params, t.m, t.v} {
 		if err := put(moments[i], func(w io.Writer) error { return hf.WriteWeights(w, p) }); err != nil {
+			return err
+		}
+	}
+	if t.recipe.Streams > 0 {
+		if err := put(carriedName, func(w io.Writer) error { return safetensors.Write(w, t.carried(), nil) }); err != nil {
 			return err
 		}
 	}

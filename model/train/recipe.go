@@ -18,11 +18,20 @@ import (
 type Recipe struct {
 	SeqLen    int     `json:"seq-len"`    // tokens of a sequence
 	Batch     int     `json:"batch-size"` // sequences of a micro-batch
-	Accum     int     `json:"grad-accum"` // micro-batches of a step
+	Accum     int     `json:"grad-accum"` // micro-batches of a step, unless a phase says otherwise
 	Steps     int     `json:"max-steps"`
+	Phases    []Phase `json:"phases,omitempty"`
+	Streams   int     `json:"streams"`       // that the data is read as, each going on from its state; 0: chunks from anywhere
 	Rate      float64 `json:"learning-rate"` // highest
 	MinRatio  float64 `json:"min-lr-ratio"`  // of the last rate to the highest
 	Warmup    int     `json:"warmup-steps"`
+	Schedule  string  `json:"schedule"`     // after the warm-up: Cosine or Linear
+	Cooldown  float64 `json:"cooldown"`     // Linear: share of the steps, at the end, in which the rate falls
+	EmbRate   float64 `json:"embedding-lr"` // factors of the rate
+	HeadRate  float64 `json:"head-lr"`
+	Optimizer string  `json:"optimizer"`    // of the matrices of blocks: AdamW or Muon; all else has AdamW
+	MuonRate  float64 `json:"muon-lr"`      // highest, by the same schedule
+	Momentum  float64 `json:"momentum"`     // of Muon
 	Decay     float64 `json:"weight-decay"` // of matrices
 	Beta1     float64 `json:"beta1"`
 	Beta2     float64 `json:"beta2"`
@@ -41,6 +50,25 @@ const (
 	BF16 = "bf16"
 )
 
+// Optimizers.
+const (
+	AdamW = "adamw"
+	Muon  = "muon"
+)
+
+// Schedules of the learning rate after its warm-up.
+const (
+	Cosine = "cosine" // half a cosine down to MinRatio at the last step
+	WSD    = "wsd"    // stable, then for the last Cooldown of the steps a line down to MinRatio
+)
+
+// Phase changes a run from a step on, until the next phase.
+type Phase struct {
+	From   int `json:"from-step"`
+	Layers int `json:"n-layer"`    // blocks that are trained, from the bottom; 0: all
+	Accum  int `json:"grad-accum"` // micro-batches of a step; 0: the recipe's
+}
+
 // adamEps is added to the root of the second moment.
 const adamEps = 1e-8
 
@@ -58,7 +86,9 @@ func (r Recipe) Check() error {
 	for _, q := range []struct {
 		name        string
 		x, min, max float64
-	}{{"learning-rate", r.Rate, 0, 10}, {"min-lr-ratio", r.MinRatio, 0, 1}, {"weight-decay", r.Decay, 0, 100},
+	}{{"learning-rate", r.Rate, 0, 10}, {"min-lr-ratio", r.MinRatio, 0, 1}, {"cooldown", r.Cooldown, 0, 1},
+		{"muon-lr", r.MuonRate, 0, 10}, {"momentum", r.Momentum, 0, 0.99999},
+		{"embedding-lr", r.EmbRate, 0, 1000}, {"head-lr", r.HeadRate, 0, 1000}, {"weight-decay", r.Decay, 0, 100},
 		{"beta1", r.Beta1, 0, 0.99999}, {"beta2", r.Beta2, 0, 0.99999}, {"clip", r.Clip, 0, math.MaxFloat32}} {
 		if !(q.x >= q.min && q.x <= q.max) {
 			return fmt.Errorf("%s is %g; it must lie between %g and %g", q.name, q.x, q.min, q.max)
@@ -73,17 +103,73 @@ func (r Recipe) Check() error {
 	if r.Warmup >= r.Steps {
 		return fmt.Errorf("warmup-steps is %d; it must be below max-steps, which is %d", r.Warmup, r.Steps)
 	}
+	if r.Optimizer != AdamW && r.Optimizer != Muon {
+		return fmt.Errorf("optimizer is %q; it must be %s or %s", r.Optimizer, AdamW, Muon)
+	}
+	if r.Schedule != Cosine && r.Schedule != WSD {
+		return fmt.Errorf("schedule is %q; it must be %s or %s", r.Schedule, Cosine, WSD)
+	}
+	if step := r.Batch * r.Accum; r.Streams != 0 && (r.Streams < step || r.Streams%r.Batch != 0) {
+		return fmt.Errorf("streams is %d; it must be 0, or a multiple of batch-size, which is %d, and at least the sequences of a step, which are %d", r.Streams, r.Batch, step)
+	}
+	from := -1
+	for i, p := range r.Phases {
+		switch {
+		case p.From <= from || p.From >= r.Steps:
+			return fmt.Errorf("phases[%d].from-step is %d; it must be above that of the phase before, and below max-steps, which is %d", i, p.From, r.Steps)
+		case p.Layers < 0:
+			return fmt.Errorf("phases[%d].n-layer is %d; it cannot be below 0", i, p.Layers)
+		case p.Accum < 0 || p.Accum > r.Accum:
+			return fmt.Errorf("phases[%d].grad-accum is %d; it must lie between 1 and grad-accum, which is %d (0: that)", i, p.Accum, r.Accum)
+		}
+		from = p.From
+	}
 	return nil
 }
 
-// StepTokens is the number of tokens a step trains on.
-func (r Recipe) StepTokens() int64 { return int64(r.SeqLen) * int64(r.Batch) * int64(r.Accum) }
+// phase is what holds at a step: how many blocks are trained (0: all) and how many
+// micro-batches it has.
+func (r Recipe) phase(step int) (layers, accum int) {
+	accum = r.Accum
+	for _, p := range r.Phases {
+		if p.From > step {
+			break
+		}
+		if layers, accum = p.Layers, p.Accum; accum == 0 {
+			accum = r.Accum
+		}
+	}
+	return layers, accum
+}
+
+// micros is how many micro-batches the first so many steps have.
+func (r Recipe) micros(steps int) int64 {
+	n, from, now := int64(0), 0, r.Accum
+	for _, p := range append(r.Phases[:len(r.Phases):len(r.Phases)], Phase{From: steps}) {
+		to := min(p.From, steps)
+		n += int64(to-from) * int64(now)
+		if from, now = to, p.Accum; now == 0 {
+			now = r.Accum
+		}
+	}
+	return n
+}
+
+// Tokens is the number of tokens that the first so many steps train on.
+func (r Recipe) Tokens(steps int) int64 {
+	return r.micros(steps) * int64(r.SeqLen) * int64(r.Batch)
+}
 
 // rate is the learning rate of a step, counted from 0: up in a line over the warm-up,
-// then down half a cosine to Rate·MinRatio at the last step.
+// then by the schedule down to Rate·MinRatio at the last step.
 func (r Recipe) rate(step int) float64 {
 	if step < r.Warmup {
 		return r.Rate * float64(step+1) / float64(r.Warmup)
+	}
+	if r.Schedule == WSD {
+		fall := max(1, math.Round(float64(r.Cooldown*float64(r.Steps)))) // steps
+		p := max(0, 1-float64(r.Steps-1-step)/fall)
+		return r.Rate * (1 - float64(p*(1-r.MinRatio)))
 	}
 	p := float64(step-r.Warmup) / float64(max(1, r.Steps-1-r.Warmup))
 	half := float64(0.5 * (1 - r.MinRatio))

@@ -50,6 +50,16 @@ func (c corpus) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32
 	return nil
 }
 
+func (c corpus) Stream(seed uint64, stream, streams, at int64, dst []uint32) error {
+	n := int64(len(c.train))
+	for i := range dst {
+		dst[i] = c.train[(int64(seed)+stream*n/streams+at+int64(i))%n]
+	}
+	return nil
+}
+
+func (c corpus) End() uint32 { return 5 }
+
 func (c corpus) Tokens(split string) int64 {
 	if split == dataset.Val {
 		return int64(len(c.val))
@@ -65,8 +75,18 @@ func (c corpus) Read(_ string, at int64, dst []uint32) error {
 var (
 	small  = rwkv.Config{Vocab: 32, Embd: 16, Layers: 2, FFN: 32}
 	recipe = Recipe{SeqLen: 16, Batch: 2, Accum: 3, Steps: 40, Rate: 2e-2, MinRatio: 0.1, Warmup: 4, Decay: 0.01, Beta1: 0.9, Beta2: 0.99, Clip: 1,
-		LogEvery: 3, EvalEvery: 10, EvalLen: 300, Seed: 42, Precision: FP32}
+		LogEvery: 3, EvalEvery: 10, EvalLen: 300, Seed: 42, Precision: FP32, Schedule: Cosine, Optimizer: AdamW, EmbRate: 1, HeadRate: 1}
 )
+
+// streams is a recipe with all that a run may have besides: state that is carried, a network
+// that grows, steps that grow, Muon.
+func streams() Recipe {
+	r := recipe
+	r.Optimizer, r.MuonRate, r.Momentum = Muon, 0.02, 0.95
+	r.Streams, r.Schedule, r.Cooldown, r.EmbRate, r.HeadRate = 10, WSD, 0.5, 2, 0.5
+	r.Phases = []Phase{{From: 0, Layers: 1, Accum: 1}, {From: 8, Layers: 1, Accum: 2}, {From: 20}}
+	return r
+}
 
 func sum(p *rwkv.Params[float32], log []Record) string {
 	h := sha256.New()
@@ -171,6 +191,12 @@ func TestThreads(t *testing.T) {
 
 // Stopped by its context anywhere, and gone on with: the same weights and log.
 func TestStopAndResume(t *testing.T) {
+	for name, r := range map[string]Recipe{"chunks": recipe, "streams": streams()} {
+		t.Run(name, func(t *testing.T) { stopAndResume(t, r) })
+	}
+}
+
+func stopAndResume(t *testing.T, recipe Recipe) {
 	d := newCorpus(32, 4000)
 	want, _ := must(t, t.Context(), small, recipe, d, Options{Threads: 1})
 	dir := t.TempDir()
@@ -243,6 +269,84 @@ func killRecipe() Recipe {
 	r := recipe
 	r.Steps = 60
 	return r
+}
+
+// A run that carries state and grows gives one result for any number of threads, learns, and
+// reads each stream on where it was.
+func TestStreams(t *testing.T) {
+	d := newCorpus(32, 4000)
+	r := streams()
+	want, log := must(t, t.Context(), small, r, d, Options{Threads: 1})
+	for threads := 2; threads <= 4; threads++ {
+		if got, _ := must(t, t.Context(), small, r, d, Options{Threads: threads}); got != want {
+			t.Errorf("other weights with %d threads", threads)
+		}
+	}
+	last := log[len(log)-1]
+	if tokens := int64(8*1+12*2+20*3) * 2 * 16; last.Tokens != tokens || r.Tokens(40) != tokens {
+		t.Errorf("%d tokens seen, Tokens gives %d, want %d", last.Tokens, r.Tokens(40), tokens)
+	}
+	if first := log[0].Loss; last.Loss > first-0.5 {
+		t.Errorf("loss %.3f at first, %.3f at last", first, last.Loss)
+	}
+
+	var read [][4]int64
+	if _, _, err := Run(t.Context(), small, r, spy{d, &read}, Options{Threads: 1}); err != nil {
+		t.Fatal(err)
+	}
+	at := map[int64]int64{}
+	for i, q := range read { // pairs of streams in turn, each where it was
+		if q[0] != 42 || q[1] != int64(i%10) || q[2] != 10 || q[3] != at[q[1]] {
+			t.Fatalf("read seed %d, stream %d of %d at %d; it was at %d", q[0], q[1], q[2], q[3], at[q[1]])
+		}
+		at[q[1]] += 16
+	}
+}
+
+// spy keeps what is asked of Stream.
+type spy struct {
+	corpus
+	read *[][4]int64
+}
+
+func (s spy) Stream(seed uint64, stream, streams, at int64, dst []uint32) error {
+	*s.read = append(*s.read, [4]int64{int64(seed), stream, streams, at})
+	return s.corpus.Stream(seed, stream, streams, at, dst)
+}
+
+// Blocks that are not trained yet stay as they began, and change nothing.
+func TestGrowingNetwork(t *testing.T) {
+	r := recipe
+	r.Steps, r.Decay, r.Phases = 6, 0.5, []Phase{{From: 0, Layers: 1}}
+	d := newCorpus(32, 4000)
+	p, _, err := Run(t.Context(), small, r, d, Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := rwkv.Init(small, r.Seed, 1)
+	for _, q := range small.Tensors() {
+		if same := slices.Equal(p.Flat[q.Start:q.End], start.Flat[q.Start:q.End]); same != (q.Block == 1) {
+			t.Errorf("%s: as it began: %v", q.Name, same)
+		}
+	}
+	tokens := d.train[:40]
+	logits := func(p *rwkv.Params[float32]) (all []float32) {
+		n := rwkv.NewNetwork(kernel.NewCPU[float32](1), p, 1, len(tokens))
+		n.Forward(tokens, nil, nil)
+		n.Logits(0, len(tokens), func(_ int, x []float32) { all = append(all, x...) })
+		return all
+	}
+	one := rwkv.NewParams[float32](rwkv.Config{Vocab: 32, Embd: 16, Layers: 1, FFN: 32})
+	for _, q := range one.Tensors() {
+		for _, o := range small.Tensors() {
+			if o.Name == q.Name {
+				copy(one.Flat[q.Start:q.End], p.Flat[o.Start:o.End])
+			}
+		}
+	}
+	if !slices.Equal(logits(p), logits(one)) {
+		t.Error("a block that was not trained changes the logits")
+	}
 }
 
 // Killed again and again at random, most often while it saves (it saves after every
@@ -350,10 +454,16 @@ func TestTree(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
-	r := Recipe{Steps: 11, Warmup: 2, Rate: 1, MinRatio: 0.2}
-	for step, want := range map[int]float64{0: 0.5, 1: 1, 2: 1, 6: 0.6, 10: 0.2} {
-		if got := r.rate(step); math.Abs(got-want) > 1e-12 {
-			t.Errorf("rate of step %d is %g, want %g", step, got, want)
+	r := Recipe{Steps: 11, Warmup: 2, Rate: 1, MinRatio: 0.2, Cooldown: 0.4}
+	for schedule, rates := range map[string]map[int]float64{
+		Cosine: {0: 0.5, 1: 1, 2: 1, 6: 0.6, 10: 0.2},
+		WSD:    {0: 0.5, 1: 1, 2: 1, 6: 1, 7: 0.8, 8: 0.6, 9: 0.4, 10: 0.2},
+	} {
+		r.Schedule = schedule
+		for step, want := range rates {
+			if got := r.rate(step); math.Abs(got-want) > 1e-12 {
+				t.Errorf("%s: rate of step %d is %g, want %g", schedule, step, got, want)
+			}
 		}
 	}
 }
@@ -396,6 +506,15 @@ func TestRefuses(t *testing.T) {
 		{"learning-rate is 0", func(r *Recipe) { r.Rate = 0 }},
 		{"beta2 is 1", func(r *Recipe) { r.Beta2 = 1 }},
 		{"min-lr-ratio is NaN", func(r *Recipe) { r.MinRatio = math.NaN() }},
+		{"schedule is \"linear\"", func(r *Recipe) { r.Schedule = "linear" }},
+		{"optimizer is \"sgd\"", func(r *Recipe) { r.Optimizer = "sgd" }},
+		{"streams is 4", func(r *Recipe) { r.Streams = 4 }},
+		{"streams is 7", func(r *Recipe) { r.Streams = 7 }},
+		{"cooldown is 1.5", func(r *Recipe) { r.Cooldown = 1.5 }},
+		{"phases[1].from-step is 3", func(r *Recipe) { r.Phases = []Phase{{From: 3}, {From: 3}} }},
+		{"phases[0].from-step is 40", func(r *Recipe) { r.Phases = []Phase{{From: 40}} }},
+		{"phases[0].n-layer is -1", func(r *Recipe) { r.Phases = []Phase{{Layers: -1}} }},
+		{"phases[0].grad-accum is 4", func(r *Recipe) { r.Phases = []Phase{{Accum: 4}} }},
 		{"must be below max-steps", func(r *Recipe) { r.Warmup = 40 }},
 		{"no sequence to train on", func(r *Recipe) { r.SeqLen = 5000 }},
 	} {

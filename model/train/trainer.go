@@ -19,6 +19,10 @@ type Data interface {
 	Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32) error
 	Tokens(split string) int64
 	Read(split string, at int64, dst []uint32) error
+	// Stream reads the training split as a ring, from position at of one of so many streams
+	// that begin evenly spread over it.
+	Stream(seed uint64, stream, streams, at int64, dst []uint32) error
+	End() uint32 // the token after every document
 }
 
 // Record is one line of the training log.
@@ -103,6 +107,9 @@ type trainer struct {
 	tree         *tree
 	params, m, v *rwkv.Params[float32]
 	val          *validation
+	// Where the streams are, by group, and where the micro-batches of the step that is being
+	// made leave them; nil unless there are streams.
+	states, next []rwkv.State[float32]
 
 	step    int // done
 	log     []Record
@@ -118,6 +125,7 @@ type worker struct {
 
 	chunk           []uint32 // [T+1]
 	tokens, targets []uint32 // [B,T]
+	fresh           []bool   // [B,T]: a document begins; nil unless there are streams
 }
 
 // makeWorkers shares the threads out: first among micro-batches, which share nothing,
@@ -135,6 +143,9 @@ func (t *trainer) makeWorkers() error {
 		w := &worker{chunk: make([]uint32, t.recipe.SeqLen+1), tokens: make([]uint32, rows), targets: make([]uint32, rows)}
 		if w.cpu, err = t.newCPU((threads + i) / n); err != nil {
 			return err
+		}
+		if t.recipe.Streams > 0 {
+			w.fresh = make([]bool, rows)
 		}
 		if t.recipe.Precision == BF16 {
 			if err := w.cpu.UseBF16(); err != nil {
@@ -158,15 +169,33 @@ func (t *trainer) newCPU(threads int) (*kernel.CPU[float32], error) {
 
 // sample is the number, in the whole run, of the first sequence of a micro-batch.
 func (t *trainer) sample(micro int) int64 {
-	return (int64(t.step)*int64(t.recipe.Accum) + int64(micro)) * int64(t.recipe.Batch)
+	return (t.recipe.micros(t.step) + int64(micro)) * int64(t.recipe.Batch)
+}
+
+// group is which of the streams a micro-batch reads, so many side by side as it has sequences:
+// micro-batches take the groups in turn. at is how far they have been read.
+func (t *trainer) group(micro int) (group int, at int64) {
+	groups := int64(t.recipe.Streams / t.recipe.Batch)
+	i := t.recipe.micros(t.step) + int64(micro)
+	return int(i % groups), i / groups * int64(t.recipe.SeqLen)
+}
+
+// sequence reads one sequence of a micro-batch into w.chunk.
+func (t *trainer) sequence(w *worker, micro, b int) error {
+	r := t.recipe
+	if r.Streams > 0 {
+		group, at := t.group(micro)
+		return t.data.Stream(r.Seed, int64(group*r.Batch+b), int64(r.Streams), at, w.chunk)
+	}
+	at := t.sample(micro) + int64(b)
+	return t.data.Sample(r.Seed, at/t.chunks, at%t.chunks, r.SeqLen, w.chunk)
 }
 
 // load reads a micro-batch.
 func (t *trainer) load(w *worker, micro int) error {
 	seq := t.recipe.SeqLen
 	for b := range t.recipe.Batch {
-		at := t.sample(micro) + int64(b)
-		if err := t.data.Sample(t.recipe.Seed, at/t.chunks, at%t.chunks, seq, w.chunk); err != nil {
+		if err := t.sequence(w, micro, b); err != nil {
 			return err
 		}
 		for _, id := range w.chunk {
@@ -177,7 +206,33 @@ func (t *trainer) load(w *worker, micro int) error {
 		copy(w.tokens[b*seq:(b+1)*seq], w.chunk)
 		copy(w.targets[b*seq:(b+1)*seq], w.chunk[1:])
 	}
+	if w.fresh != nil {
+		begins(w.fresh, w.tokens, t.data.End())
+	}
 	return nil
+}
+
+// begins says of each token whether a document begins with it: with the end of the one
+// before, from which its first token is predicted.
+func begins(fresh []bool, tokens []uint32, end uint32) {
+	for i, id := range tokens {
+		fresh[i] = id == end
+	}
+}
+
+// run makes the gradient of a micro-batch and returns its loss.
+func (t *trainer) run(w *worker, micro int, grad []float32) (float64, error) {
+	if err := t.load(w, micro); err != nil {
+		return 0, err
+	}
+	b := graph.Batch[float32]{Tokens: w.tokens, Targets: w.targets, Fresh: w.fresh}
+	b.Layers, _ = t.recipe.phase(t.step)
+	if t.recipe.Streams > 0 {
+		group, _ := t.group(micro)
+		t.next[micro].Copy(t.states[group])
+		b.State = t.next[micro]
+	}
+	return w.graph.Run(b, grad)
 }
 
 // oneStep makes the gradient of a step, updates the parameters, and validates where it
@@ -187,7 +242,7 @@ func (t *trainer) oneStep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens := float64(t.recipe.StepTokens())
+	tokens := float64(t.recipe.Tokens(t.step+1) - t.recipe.Tokens(t.step))
 	loss := 0.0
 	for i, l := range losses {
 		if math.IsNaN(l) || math.IsInf(l, 0) {
@@ -198,24 +253,19 @@ func (t *trainer) oneStep(ctx context.Context) error {
 	loss /= tokens
 	norm := math.Sqrt(t.cpu.SumSquares(t.tree.root)) / tokens
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return t.broken(0, t.recipe.Accum, "norm of the gradient", norm)
+		return t.broken(0, len(losses), "norm of the gradient", norm)
 	}
 	scale := 1 / tokens
 	if t.recipe.Clip > 0 && norm > t.recipe.Clip {
 		scale *= t.recipe.Clip / norm
 	}
 	rate := t.recipe.rate(t.step)
-	for _, q := range t.params.Tensors() {
-		s := kernel.AdamW{Rate: rate, Beta1: t.recipe.Beta1, Beta2: t.recipe.Beta2, Eps: adamEps, Step: t.step + 1}
-		switch q.Group {
-		case rwkv.Matrix:
-			s.Decay = t.recipe.Decay
-		case rwkv.TimeDecay:
-			s.Rate *= 2
-		case rwkv.TimeFirst:
-			s.Rate *= 3
+	t.update(rate, float32(scale))
+	for i := range losses {
+		if t.recipe.Streams > 0 {
+			group, _ := t.group(i)
+			t.states[group], t.next[i] = t.next[i], t.states[group]
 		}
-		t.cpu.AdamW(t.params.Flat[q.Start:q.End], t.tree.root[q.Start:q.End], t.m.Flat[q.Start:q.End], t.v.Flat[q.Start:q.End], s, float32(scale))
 	}
 	t.step++
 	t.lossSum += loss
@@ -232,7 +282,7 @@ func (t *trainer) broken(from, to int, what string, x float64) error {
 // gradient leaves the sum of the gradients of all losses of a step in t.tree.root and
 // returns the losses' sums by micro-batch.
 func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
-	n := t.recipe.Accum
+	_, n := t.recipe.phase(t.step)
 	losses := make([]float64, n)
 	errs := make([]error, len(t.workers))
 	t.tree.start(n)
@@ -245,11 +295,8 @@ func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
 				if micro >= n {
 					return
 				}
-				if errs[i] = t.load(w, micro); errs[i] != nil {
-					return
-				}
 				g := t.tree.buffer()
-				if losses[micro], errs[i] = w.graph.Run(graph.Batch[float32]{Tokens: w.tokens, Targets: w.targets}, g); errs[i] != nil {
+				if losses[micro], errs[i] = t.run(w, micro, g); errs[i] != nil {
 					return
 				}
 				t.tree.put(micro, g, w.cpu)
@@ -274,7 +321,7 @@ func (t *trainer) record(rate, norm float64) error {
 	last := t.step == r.Steps
 	eval := last || r.EvalEvery > 0 && t.step%r.EvalEvery == 0
 	if eval || t.step%r.LogEvery == 0 {
-		rec := Record{Step: t.step, Tokens: int64(t.step) * r.StepTokens(), Loss: t.lossSum / float64(t.lossN), Rate: rate, GradNorm: norm}
+		rec := Record{Step: t.step, Tokens: r.Tokens(t.step), Loss: t.lossSum / float64(t.lossN), Rate: rate, GradNorm: norm}
 		if eval {
 			if err := t.validate(&rec); err != nil {
 				return err

@@ -40,6 +40,10 @@ func (v *validation) loss(t *trainer) (float64, error) {
 	v.state.Reset()
 	chunk, tokens := make([]uint32, v.seq+1), make([]uint32, evalStreams*v.seq)
 	targets := make([]uint32, len(tokens))
+	var fresh []bool // as in training
+	if t.recipe.Streams > 0 {
+		fresh = make([]bool, len(tokens))
+	}
 	total := 0.0
 	for at := int64(0); at < v.length; at += int64(v.seq) {
 		for s := range evalStreams {
@@ -49,7 +53,10 @@ func (v *validation) loss(t *trainer) (float64, error) {
 			copy(tokens[s*v.seq:(s+1)*v.seq], chunk)
 			copy(targets[s*v.seq:(s+1)*v.seq], chunk[1:])
 		}
-		v.net.Forward(tokens, v.state)
+		if fresh != nil {
+			begins(fresh, tokens, t.data.End())
+		}
+		v.net.Forward(tokens, v.state, fresh)
 		v.net.Logits(0, len(tokens), func(row int, logits []float32) { total += t.cpu.Loss(logits, targets[row]) })
 	}
 	return total / float64(v.length*evalStreams), nil

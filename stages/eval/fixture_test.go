@@ -75,8 +75,10 @@ func (x tokens) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32
 	copy(dst, x[at%uint64(len(x)-seqLen-1):])
 	return nil
 }
-func (x tokens) Tokens(string) int64                       { return int64(len(x)) }
-func (x tokens) Read(_ string, at int64, d []uint32) error { copy(d, x[at:]); return nil }
+func (x tokens) Stream(uint64, int64, int64, int64, []uint32) error { panic("not asked for") }
+func (x tokens) End() uint32                                        { return 0 }
+func (x tokens) Tokens(string) int64                                { return int64(len(x)) }
+func (x tokens) Read(_ string, at int64, d []uint32) error          { copy(d, x[at:]); return nil }
 
 func TestMakeFixture(t *testing.T) {
 	if !*makeFixture {
@@ -102,7 +104,7 @@ func TestMakeFixture(t *testing.T) {
 	}
 	shape := rwkv.Config{Vocab: tok.VocabSize(), Embd: 32, Layers: 2, FFN: 64}
 	p, log, err := train.Run(t.Context(), shape, train.Recipe{SeqLen: 64, Batch: 8, Accum: 2, Steps: 600, Rate: 8e-3, MinRatio: 0.1, Warmup: 20,
-		Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 10, EvalEvery: 50, EvalLen: 8192, Seed: 1, Precision: train.FP32}, data, train.Options{Threads: 2})
+		Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 10, EvalEvery: 50, EvalLen: 8192, Seed: 1, Precision: train.FP32, Schedule: train.Cosine, Optimizer: train.AdamW, EmbRate: 1, HeadRate: 1}, data, train.Options{Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

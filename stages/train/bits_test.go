@@ -25,7 +25,9 @@ func (w words) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32)
 	copy(dst, w[int(index)*seqLen:])
 	return nil
 }
-func (w words) Tokens(string) int64 { return int64(len(w)) }
+func (w words) Stream(uint64, int64, int64, int64, []uint32) error { panic("not asked for") }
+func (w words) End() uint32                                        { return 0 }
+func (w words) Tokens(string) int64                                { return int64(len(w)) }
 func (w words) Read(_ string, at int64, dst []uint32) error {
 	copy(dst, w[at:])
 	return nil
@@ -46,7 +48,7 @@ func trainBits(threads int) (string, error) {
 	}
 	c := rwkv.Config{Vocab: vocab, Embd: preset.Embd, Layers: preset.Layers, FFN: preset.FFN}
 	p, _, err := train.Run(context.Background(), c, train.Recipe{SeqLen: 11, Batch: 1, Accum: 4, Steps: 50, Rate: 2e-3, MinRatio: 0.1, Warmup: 5,
-		Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 50, Seed: 1, Precision: train.FP32}, data, train.Options{Threads: threads})
+		Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 50, Seed: 1, Precision: train.FP32, Schedule: train.Cosine, Optimizer: train.AdamW, EmbRate: 1, HeadRate: 1}, data, train.Options{Threads: threads})
 	if err != nil {
 		return "", err
 	}

@@ -34,13 +34,23 @@ type Config struct {
 	Accum  int `json:"grad-accum" jsonschema:"minimum=1" jsonschema_description:"micro-batches of a step; as many can be worked on at once"`
 	Steps  int `json:"max-steps" jsonschema:"minimum=1" jsonschema_description:"steps to train"`
 
-	Rate     float64 `json:"learning-rate" jsonschema:"minimum=0" jsonschema_description:"highest learning rate"`
-	MinRatio float64 `json:"min-lr-ratio" jsonschema:"minimum=0,maximum=1" jsonschema_description:"last learning rate as a share of the highest; a cosine lies between"`
-	Warmup   int     `json:"warmup-steps" jsonschema:"minimum=0" jsonschema_description:"steps in which the rate rises in a line from 0"`
-	Decay    float64 `json:"weight-decay" jsonschema:"minimum=0" jsonschema_description:"of AdamW, for matrices only"`
-	Beta1    float64 `json:"beta1" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
-	Beta2    float64 `json:"beta2" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
-	Clip     float64 `json:"clip" jsonschema:"minimum=0" jsonschema_description:"highest norm of the gradient; 0: any"`
+	Streams int           `json:"streams" jsonschema:"minimum=0" jsonschema_description:"read the text as so many streams, in turn: each sequence goes on from the state that the one before it left, and documents begin with an empty one; 0: sequences from anywhere, each from an empty state"`
+	Phases  []train.Phase `json:"phases" jsonschema_description:"from a step on, train fewer blocks or with fewer micro-batches: a network that grows learns faster"`
+
+	Rate      float64 `json:"learning-rate" jsonschema:"minimum=0" jsonschema_description:"highest learning rate"`
+	MinRatio  float64 `json:"min-lr-ratio" jsonschema:"minimum=0,maximum=1" jsonschema_description:"last learning rate as a share of the highest"`
+	Schedule  string  `json:"schedule" jsonschema:"enum=cosine,enum=wsd" jsonschema_description:"of the rate after the warm-up: cosine falls half a cosine; wsd stays, and falls in a line at the end"`
+	Cooldown  float64 `json:"cooldown" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of wsd: share of the steps in which the rate falls"`
+	EmbRate   float64 `json:"embedding-lr" jsonschema:"minimum=0" jsonschema_description:"rate of the embedding, as a factor of learning-rate"`
+	HeadRate  float64 `json:"head-lr" jsonschema:"minimum=0" jsonschema_description:"rate of the head, as a factor of learning-rate"`
+	Warmup    int     `json:"warmup-steps" jsonschema:"minimum=0" jsonschema_description:"steps in which the rate rises in a line from 0"`
+	Decay     float64 `json:"weight-decay" jsonschema:"minimum=0" jsonschema_description:"for matrices only"`
+	Optimizer string  `json:"optimizer" jsonschema:"enum=adamw,enum=muon" jsonschema_description:"of the matrices of blocks; vectors, embedding and head always have AdamW"`
+	MuonRate  float64 `json:"muon-lr" jsonschema:"minimum=0" jsonschema_description:"highest rate of Muon, by the same schedule"`
+	Momentum  float64 `json:"momentum" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of Muon"`
+	Beta1     float64 `json:"beta1" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
+	Beta2     float64 `json:"beta2" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
+	Clip      float64 `json:"clip" jsonschema:"minimum=0" jsonschema_description:"highest norm of the gradient; 0: any"`
 
 	Precision string `json:"precision" jsonschema:"enum=fp32,enum=bf16" jsonschema_description:"of the factors of products: fp32 gives the same bits on every machine; bf16 is faster, and its bits are those of processors with AVX512_BF16"`
 
@@ -56,7 +66,7 @@ type Config struct {
 // Kind is train.
 var Kind = stage.Kind{
 	Name:    "train",
-	Version: 2,
+	Version: 3,
 	Doc:     "trains an RWKV-4 on token files",
 	In: []stage.Port{
 		{Name: "tokens", Doc: "what tokenize wrote", Type: stage.Tokens, Names: true},
@@ -69,7 +79,8 @@ var Kind = stage.Kind{
 	Threads: true,
 	Unkeyed: []string{"save-every", "keep-checkpoints", "checkpointing"},
 	Config: Config{Preset: "micro", SeqLen: 256, Batch: 4, Accum: 4, Steps: 2000,
-		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, Precision: train.FP32,
+		Rate: 2e-3, MinRatio: 0.1, Warmup: 50, Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, Precision: train.FP32, Optimizer: train.AdamW, MuonRate: 0.02, Momentum: 0.95,
+		Schedule: train.Cosine, Cooldown: 0.3, EmbRate: 1, HeadRate: 1,
 		LogEvery: 10, EvalEvery: 200, EvalLen: 32768, SaveEvery: 50, Keep: 2, Checkpointing: string(rwkv.Off)},
 	Machine: machine,
 	New:     stage.Build(New),
@@ -131,7 +142,9 @@ func (s *Trainer) recipe(seed uint64) train.Recipe {
 	c := s.c
 	return train.Recipe{SeqLen: c.SeqLen, Batch: c.Batch, Accum: c.Accum, Steps: c.Steps,
 		Rate: c.Rate, MinRatio: c.MinRatio, Warmup: c.Warmup, Decay: c.Decay, Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip,
-		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed, Precision: c.Precision}
+		LogEvery: c.LogEvery, EvalEvery: c.EvalEvery, EvalLen: c.EvalLen, Seed: seed, Precision: c.Precision,
+		Optimizer: c.Optimizer, MuonRate: c.MuonRate, Momentum: c.Momentum,
+		Streams: c.Streams, Phases: c.Phases, Schedule: c.Schedule, Cooldown: c.Cooldown, EmbRate: c.EmbRate, HeadRate: c.HeadRate}
 }
 
 // Run trains.
@@ -221,7 +234,7 @@ func newCard(t stage.Task, preset string, c rwkv.Config, r train.Recipe) card {
 }
 
 // total is the number of tokens the whole run trains on.
-func (c *card) total() int64 { return c.Recipe.StepTokens() * int64(c.Recipe.Steps) }
+func (c *card) total() int64 { return c.Recipe.Tokens(c.Recipe.Steps) }
 
 // minContext is what transformers' RwkvConfig has by default. The network has no limit;
 // its CUDA kernel refuses to train on more than this says.
@@ -295,7 +308,7 @@ func (m *meter) step(step int) {
 	if m.at < 0 {
 		m.since, m.at = time.Now(), step
 	}
-	m.t.Progress(int64(step)*m.recipe.StepTokens(), int64(m.recipe.Steps)*m.recipe.StepTokens(), "tokens")
+	m.t.Progress(m.recipe.Tokens(step), m.recipe.Tokens(m.recipe.Steps), "tokens")
 }
 
 func (m *meter) record(r train.Record) {
@@ -314,7 +327,7 @@ func (m *meter) record(r train.Record) {
 		}
 	}
 	if d := time.Since(m.since).Seconds(); m.at >= 0 && r.Step > m.at && d > 0 {
-		speed := float64(int64(r.Step-m.at)*m.recipe.StepTokens()) / d
+		speed := float64(m.recipe.Tokens(r.Step)-m.recipe.Tokens(m.at)) / d
 		m.t.Metric("tokens-per-second", step, speed)
 		line += fmt.Sprintf(" %.0f tokens/s", speed)
 		m.since, m.at = time.Now(), r.Step

@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 	}
 	check("token by token", got)
 	n := rwkv.NewNetwork(cpu, p, 1, 3)
-	n.Forward(tokens, nil)
+	n.Forward(tokens, nil, nil)
 	n.Logits(2, 3, func(_ int, logits []float32) { check("at once", logits) })
 }
 
