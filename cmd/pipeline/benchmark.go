@@ -20,7 +20,7 @@ func benchmarkCommand() *cobra.Command {
 	var presets, paths, only []string
 	var threads []int
 	var custom rwkv.Preset
-	var batch, seq, accum, vocab int
+	var batch, seq, accum, vocab, measured int
 	var least time.Duration
 	var asJSON bool
 	c := &cobra.Command{
@@ -28,7 +28,7 @@ func benchmarkCommand() *cobra.Command {
 		Short: "Measure kernels, training and generation on this machine",
 		Long: `Measure products of matrices, a training step and generation, for networks of the presets
 named, as a share of what this machine can do at most: multiply-adds on registers alone, and
-reading memory. Each figure is the median of five runs. For figures to compare, let nothing
+reading memory. Each figure is the median of --runs runs. For figures to compare, let nothing
 else run.
 
 A training step is a whole one: forward, loss and backward of --grad-accum micro-batches of
@@ -46,7 +46,7 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
   pipeline benchmark --only training --n-embd 256 --n-layer 6 --n-ffn 1024 --batch-size 4 --grad-accum 2`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := benchmark.Options{Vocab: vocab, Threads: threads, Paths: paths, Time: least, Batch: batch, Seq: seq, Accum: accum, Only: only}
+			o := benchmark.Options{Vocab: vocab, Threads: threads, Paths: paths, Time: least, Runs: measured, Batch: batch, Seq: seq, Accum: accum, Only: only}
 			if custom != (rwkv.Preset{}) {
 				if custom.Embd < 1 || custom.Layers < 1 || custom.FFN < 1 || c.Flags().Changed("preset") {
 					return usage{errors.New("--n-embd, --n-layer and --n-ffn belong together, each at least 1, without --preset")}
@@ -69,8 +69,8 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 					return usage{fmt.Errorf("--threads %d: there must be at least one", n)}
 				}
 			}
-			if min(batch, seq, accum) < 1 || vocab < 2 {
-				return usage{errors.New("--batch-size, --seq-len and --grad-accum must be at least 1, --vocab at least 2")}
+			if min(batch, seq, accum, measured) < 1 || vocab < 2 {
+				return usage{errors.New("--batch-size, --seq-len, --grad-accum and --runs must be at least 1, --vocab at least 2")}
 			}
 			for _, part := range only {
 				if !slices.Contains(benchmark.Parts, part) {
@@ -116,6 +116,7 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 	c.Flags().IntVar(&custom.Layers, "n-layer", 0, "its blocks")
 	c.Flags().IntVar(&custom.FFN, "n-ffn", 0, "width of its channel mix")
 	c.Flags().IntVar(&vocab, "vocab", 8192, "vocabulary of the networks")
+	c.Flags().IntVar(&measured, "runs", 5, "runs of which each figure is the median")
 	c.Flags().DurationVar(&least, "time", time.Second, "time that each figure takes, at least")
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return c

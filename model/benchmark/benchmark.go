@@ -20,6 +20,7 @@ type Options struct {
 	Threads []int         // numbers of threads, each measured
 	Paths   []string      // of kernel.Paths; none: all but plain Go
 	Time    time.Duration // a figure may take, at least
+	Runs    int           // of which a figure is the median
 	Batch   int           // sequences of a micro-batch
 	Seq     int           // tokens of a sequence
 	Accum   int           // micro-batches of a training step
@@ -101,27 +102,24 @@ type Decode struct {
 	Share   float64 `json:"share-of-read"`        // of what reading alone reaches
 }
 
-// runs is how many times a figure is measured; the median counts.
-const runs = 5
-
 // perSecond returns how often f can be done in a second.
-func perSecond(ctx context.Context, least time.Duration, f func()) float64 {
+func perSecond(ctx context.Context, o *Options, f func()) float64 {
 	f() // warm
 	var took []float64
-	for range runs {
+	for range o.Runs {
 		if ctx.Err() != nil {
 			return 0
 		}
 		n := 0
 		start := time.Now()
-		for time.Since(start) < least/runs || n == 0 {
+		for time.Since(start) < o.Time/time.Duration(o.Runs) || n == 0 {
 			f()
 			n++
 		}
 		took = append(took, time.Since(start).Seconds()/float64(n))
 	}
 	slices.Sort(took)
-	return 1 / took[runs/2]
+	return 1 / took[o.Runs/2]
 }
 
 // Run measures. When ctx ends it returns ctx.Err().
@@ -159,7 +157,7 @@ func peaks(ctx context.Context, o *Options, r *Report) error {
 				continue
 			}
 			flop := 0.0
-			speed := perSecond(ctx, o.Time, func() { flop = c.Exercise(rounds) })
+			speed := perSecond(ctx, o, func() { flop = c.Exercise(rounds) })
 			r.Peaks = append(r.Peaks, Peak{path, threads, speed * flop / 1e9})
 		}
 	}
@@ -184,7 +182,7 @@ func reads(ctx context.Context, o *Options, r *Report) error {
 	x := make([]float32, readBytes/4)
 	for _, threads := range o.Threads {
 		c := kernel.NewCPU[float32](threads)
-		speed := perSecond(ctx, o.Time, func() { c.Read(x) })
+		speed := perSecond(ctx, o, func() { c.Read(x) })
 		r.Reads = append(r.Reads, Read{threads, speed * readBytes / 1e9})
 	}
 	o.Done("read")
@@ -210,7 +208,7 @@ func gemms(ctx context.Context, o *Options, r *Report) error {
 					if err != nil {
 						return err
 					}
-					speed := perSecond(ctx, o.Time, func() { c.Gemm(s.form[0] == 'T', s.form[1] == 'T', s.m, s.n, s.k, a, b, out, false) })
+					speed := perSecond(ctx, o, func() { c.Gemm(s.form[0] == 'T', s.form[1] == 'T', s.m, s.n, s.k, a, b, out, false) })
 					g := speed * 2e-9 * float64(s.m) * float64(s.n) * float64(s.k)
 					r.Gemms = append(r.Gemms, Gemm{path, s.form, s.m, s.n, s.k, threads, g, share(g, r.peak(path, threads))})
 				}
@@ -238,7 +236,7 @@ func decodes(ctx context.Context, o *Options, r *Report) error {
 		for i, threads := range o.Threads {
 			s := rwkv.NewStepper(kernel.NewCPU[float32](threads), params)
 			next := uint32(0)
-			speed := perSecond(ctx, o.Time, func() { s.Step(state, next); next = (next + 1) % uint32(o.Vocab) })
+			speed := perSecond(ctx, o, func() { s.Step(state, next); next = (next + 1) % uint32(o.Vocab) })
 			r.Decodes = append(r.Decodes, Decode{p.Name, threads, speed, speed * bytes / 1e9, share(speed*bytes/1e9, r.Reads[i].GBs)})
 		}
 		o.Done("decoding of " + p.Name)

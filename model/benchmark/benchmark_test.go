@@ -13,7 +13,7 @@ import (
 // Every figure is there, positive and finite; how large it is says the machine.
 func TestRun(t *testing.T) {
 	paths := kernel.Paths()
-	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Batch: 2, Seq: 12, Accum: 3}
+	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Runs: 3, Batch: 2, Seq: 12, Accum: 3}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func steps(ctx context.Context, o *Options, r *Report) error {
 	return nil
 }
 
-// step trains until runs steps are measured and o.Time is over. The speed is that of the
+// step trains until o.Runs steps are measured and o.Time is over. The speed is that of the
 // median step; the first two, in which memory is allocated, do not count.
 func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads int) (Step, error) {
 	shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
@@ -50,7 +50,7 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 			begun = time.Now()
 		case step > 2:
 			took = append(took, time.Since(last).Seconds())
-			if len(took) >= runs && time.Since(begun) >= o.Time {
+			if len(took) >= o.Runs && time.Since(begun) >= o.Time {
 				enough()
 			}
 		}
