@@ -67,6 +67,39 @@ func TestByHand(t *testing.T) {
 	}
 }
 
+// After its first step a training by hand takes no more memory: all that kernels need has been
+// laid aside.
+func TestNoAllocations(t *testing.T) {
+	c := rwkv.Config{Vocab: 600, Embd: 72, Layers: 2, FFN: 130}
+	for _, bf16 := range []bool{false, true} {
+		for _, threads := range []int{1, 2} {
+			cpu, p := kernel.NewCPU[float32](threads), rwkv.Init(c, 1, 1)
+			if bf16 {
+				if !kernel.HasBF16() {
+					continue
+				}
+				if err := cpu.UseBF16(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const batch, seq = 2, 150
+			h, m, v := newByHand(cpu, p, batch, seq), rwkv.NewParams[float32](c), rwkv.NewParams[float32](c)
+			tokens, targets := randomTokens(c.Vocab, batch*seq, 1)
+			s := kernel.AdamW{Rate: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Step: 1}
+			step := func() {
+				h.run(tokens, targets)
+				cpu.SumSquares(h.g.Flat)
+				cpu.Accumulate(h.g.Flat, h.g.Flat)
+				cpu.AdamW(p.Flat, h.g.Flat, m.Flat, v.Flat, s, 1)
+				cpu.Muon(p.Blocks[0].FFNKey, h.g.Blocks[0].FFNKey, m.Blocks[0].FFNKey, c.FFN, c.Embd, kernel.Muon{Rate: 1e-3, Momentum: 0.9}, 1)
+			}
+			if n := testing.AllocsPerRun(5, step); n != 0 {
+				t.Errorf("bf16 %v, %d threads: a step allocates %g times", bf16, threads, n)
+			}
+		}
+	}
+}
+
 func setting(b *testing.B, name string) (p *rwkv.Params[float32], seq int, tokens, targets []uint32) {
 	q, err := rwkv.Named(name)
 	if err != nil {

@@ -29,11 +29,15 @@ type CPU[T Float] struct {
 	path    *path[T]
 	packA   []T
 	packB   []T
-	rows    []T     // partial sums by block of rows
-	matrix  []T     // of Muon: two as large as the matrix
-	square  []T     // of Muon: two of its smaller side
-	local   [][]T   // by thread
-	seen    []int32 // by token: where it stands first
+	rows    []T       // partial sums by block of rows
+	matrix  []T       // of Muon: two as large as the matrix
+	square  []T       // of Muon: two of its smaller side
+	local   [][]T     // by thread
+	seen    []int32   // by token: where it stands first
+	zeros   []T       // a row of them
+	squares []float64 // sums of squares by span
+	tasks   tasks[T]
+	share   sharing
 }
 
 // NewCPU returns a CPU of so many threads, at least one.
@@ -44,49 +48,59 @@ func NewCPU[T Float](threads int) *CPU[T] {
 
 // Scratch is the memory, in bytes, that the CPU has laid aside for its kernels so far.
 func (c *CPU[T]) Scratch() int64 {
-	n := cap(c.packA) + cap(c.packB) + cap(c.rows)
+	n := cap(c.packA) + cap(c.packB) + cap(c.rows) + cap(c.matrix) + cap(c.square) + cap(c.zeros)
 	for _, s := range c.local {
 		n += cap(s)
 	}
 	var x T
-	return int64(n)*int64(unsafe.Sizeof(x)) + 4*int64(cap(c.seen))
+	return int64(n)*int64(unsafe.Sizeof(x)) + 4*int64(cap(c.seen)) + 8*int64(cap(c.squares))
 }
 
-// each calls f(thread, i) for i in [0, n), from at most c.threads goroutines that take
-// the next i from a shared counter.
-func (c *CPU[T]) each(n int, f func(thread, i int)) {
+// each does all n parts of k, from at most c.threads goroutines that take the next part from a
+// shared counter.
+func (c *CPU[T]) each(n int, k task) {
 	threads := min(c.threads, n)
 	if threads <= 1 {
 		for i := range n {
-			f(0, i)
+			k.do(0, i)
 		}
 		return
 	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	work := func(thread int) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(thread, i)
+	s := &c.share
+	if s.work == nil {
+		for thread := range c.threads {
+			s.work = append(s.work, func() { s.take(thread); s.done.Done() })
 		}
 	}
-	for thread := 1; thread < threads; thread++ {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			work(thread)
-		}()
+	s.n, s.of = int64(n), k
+	s.next.Store(0)
+	s.done.Add(threads - 1)
+	for _, work := range s.work[1:threads] {
+		go work()
 	}
-	work(0)
-	wg.Wait()
+	s.take(0)
+	s.done.Wait()
+}
+
+// sharing is a task that several goroutines do.
+type sharing struct {
+	of   task
+	n    int64
+	next atomic.Int64
+	done sync.WaitGroup
+	work []func() // by thread, made once
+}
+
+func (s *sharing) take(thread int) {
+	for i := s.next.Add(1) - 1; i < s.n; i = s.next.Add(1) - 1 {
+		s.of.do(thread, int(i))
+	}
 }
 
 // spans is each over [0, n) in spans of at most size.
-func (c *CPU[T]) spans(n, size int, f func(lo, hi int)) {
-	c.each((n+size-1)/size, func(_, i int) { f(i*size, min((i+1)*size, n)) })
+func (c *CPU[T]) spans(n, size int, k spanned) {
+	c.tasks.cut = cut{n, size, k}
+	c.each((n+size-1)/size, &c.tasks.cut)
 }
 
 // span is the cut of element-wise work: large enough to pay for handing it out.
@@ -110,16 +124,31 @@ func (c *CPU[T]) scratch(thread, n int) []T {
 // the bits and does not depend on the number of threads.
 const rowBlock = 32
 
-// sumRows calls f for each block of rows with width zeroed sums of its own, then adds
+// rowSummed is a task over blocks of rows, each with sums of its own.
+type rowSummed[T Float] interface {
+	rows(thread, lo, hi int, sums []T)
+}
+
+// rowSums does a task for each block of rows.
+type rowSums[T Float] struct {
+	of       rowSummed[T]
+	n, width int
+	sums     []T
+}
+
+func (k *rowSums[T]) do(thread, i int) {
+	sums := k.sums[i*k.width : (i+1)*k.width]
+	clear(sums)
+	k.of.rows(thread, i*rowBlock, min((i+1)*rowBlock, k.n), sums)
+}
+
+// sumRows does k for each block of rows with width zeroed sums of its own, then adds
 // the blocks' sums up in order into out, which it overwrites.
-func (c *CPU[T]) sumRows(rows, width int, out [][]T, f func(lo, hi int, sums []T)) {
+func (c *CPU[T]) sumRows(rows, width int, k rowSummed[T], out ...[]T) {
 	blocks := (rows + rowBlock - 1) / rowBlock
 	c.rows = grow(c.rows, blocks*width)
-	c.each(blocks, func(_, i int) {
-		sums := c.rows[i*width : (i+1)*width]
-		clear(sums)
-		f(i*rowBlock, min((i+1)*rowBlock, rows), sums)
-	})
+	c.tasks.sums = rowSums[T]{k, rows, width, c.rows}
+	c.each(blocks, &c.tasks.sums)
 	at := 0
 	for _, o := range out {
 		clear(o)
@@ -130,4 +159,12 @@ func (c *CPU[T]) sumRows(rows, width int, out [][]T, f func(lo, hi int, sums []T
 		}
 		at += len(o)
 	}
+}
+
+// zero returns a row of zeros.
+func (c *CPU[T]) zero(d int) []T {
+	if len(c.zeros) < d {
+		c.zeros = make([]T, d)
+	}
+	return c.zeros[:d]
 }

@@ -6,20 +6,29 @@ import "math"
 // gradient of its loss, softmax - onehot(target), and puts the loss,
 // -ln softmax(row)[target], into loss. A target of Ignore has loss 0 and gradient 0.
 func (c *CPU[T]) CrossEntropy(loss, logits []T, targets []uint32) {
-	v := len(logits) / max(len(targets), 1)
-	c.each(len(targets), func(_, t int) {
-		row := logits[t*v : (t+1)*v]
-		if targets[t] == Ignore {
-			clear(row)
-			loss[t] = 0
-			return
-		}
-		x := row[targets[t]]
-		top, sum := c.softmax(row)
-		loss[t] = T(Log(float64(sum))) + top - x
-		c.path.scale(row, 1/sum)
-		row[targets[t]]--
-	})
+	c.tasks.crossEntropy = crossEntropy[T]{c, loss, logits, targets}
+	c.each(len(targets), &c.tasks.crossEntropy)
+}
+
+type crossEntropy[T Float] struct {
+	c            *CPU[T]
+	loss, logits []T
+	targets      []uint32
+}
+
+func (k *crossEntropy[T]) do(_, t int) {
+	v := len(k.logits) / len(k.targets)
+	row, target := k.logits[t*v:(t+1)*v], k.targets[t]
+	if target == Ignore {
+		clear(row)
+		k.loss[t] = 0
+		return
+	}
+	x := row[target]
+	top, sum := k.c.softmax(row)
+	k.loss[t] = T(Log(float64(sum))) + top - x
+	k.c.path.scale(row, 1/sum)
+	row[target]--
 }
 
 // Ignore is the target of a position that has none.

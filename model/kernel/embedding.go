@@ -14,12 +14,10 @@ func (c *CPU[T]) EmbeddingBackward(de, dy []T, tokens []uint32, d int, add bool)
 		c.embeddingAdd(de, dy, tokens, d)
 		return
 	}
-	c.spans(len(de), 1<<16, func(lo, hi int) { clear(de[lo:hi]) })
-	c.spans(d, 16, func(lo, hi int) { // threads take columns: each sum stays one chain
-		for t, id := range tokens {
-			addRow(de[int(id)*d+lo:int(id)*d+hi], dy[t*d+lo:t*d+hi])
-		}
-	})
+	c.tasks.clear = cleared[T]{de}
+	c.spans(len(de), 1<<16, &c.tasks.clear)
+	c.tasks.embeddingBackward = embeddingBackward[T]{de, dy, tokens, nil, d}
+	c.spans(d, 16, &c.tasks.embeddingBackward)
 }
 
 // embeddingAdd makes each token's sum in the row of dy where the token stands first.
@@ -35,18 +33,35 @@ func (c *CPU[T]) embeddingAdd(de, dy []T, tokens []uint32, d int) {
 			c.seen[id] = int32(t)
 		}
 	}
-	c.spans(d, 16, func(lo, hi int) {
-		for t, id := range tokens {
-			if first := int(c.seen[id]); first < t {
-				addRow(dy[first*d+lo:first*d+hi], dy[t*d+lo:t*d+hi])
-			}
+	c.tasks.embeddingBackward = embeddingBackward[T]{de, dy, tokens, c.seen, d}
+	c.spans(d, 16, &c.tasks.embeddingBackward)
+}
+
+type embeddingBackward[T Float] struct {
+	de, dy []T
+	tokens []uint32
+	first  []int32 // by token: the row in which its sum is made; nil: in de
+	d      int
+}
+
+// span takes columns: each sum stays one chain.
+func (k *embeddingBackward[T]) span(_, lo, hi int) {
+	if k.first == nil {
+		for t, id := range k.tokens {
+			addRow(k.de[int(id)*k.d+lo:int(id)*k.d+hi], k.dy[t*k.d+lo:t*k.d+hi])
 		}
-		for t, id := range tokens {
-			if int(c.seen[id]) == t {
-				addRow(de[int(id)*d+lo:int(id)*d+hi], dy[t*d+lo:t*d+hi])
-			}
+		return
+	}
+	for t, id := range k.tokens {
+		if first := int(k.first[id]); first < t {
+			addRow(k.dy[first*k.d+lo:first*k.d+hi], k.dy[t*k.d+lo:t*k.d+hi])
 		}
-	})
+	}
+	for t, id := range k.tokens {
+		if int(k.first[id]) == t {
+			addRow(k.de[int(id)*k.d+lo:int(id)*k.d+hi], k.dy[t*k.d+lo:t*k.d+hi])
+		}
+	}
 }
 
 func addRow[T Float](y, x []T) {

@@ -6,7 +6,8 @@ func (c *CPU[T]) Sigmoid(r []T) {
 		c.path.sigmoid(r)
 		return
 	}
-	c.spans(len(r), span, func(lo, hi int) { c.path.sigmoid(r[lo:hi]) })
+	c.tasks.loop1 = loop1[T]{c.path.sigmoid, r}
+	c.spans(len(r), span, &c.tasks.loop1)
 }
 
 func sigmoid[T Float](r []T) {
@@ -25,7 +26,8 @@ func (c *CPU[T]) Gate(z, r, y []T) {
 		c.path.gate(z, r, y)
 		return
 	}
-	c.spans(len(z), span, func(lo, hi int) { c.path.gate(z[lo:hi], r[lo:hi], y[lo:hi]) })
+	c.tasks.loop3 = loop3[T]{c.path.gate, z, r, y}
+	c.spans(len(z), span, &c.tasks.loop3)
 }
 
 func gate[T Float](z, r, y []T) {
@@ -38,9 +40,8 @@ func gate[T Float](z, r, y []T) {
 // SigmoidGateBackward goes back through z = r·y and r = sigmoid(q): dy = dz·r and
 // dq = dz·y·r·(1-r). r is what Sigmoid gave. dq or dy may be dz.
 func (c *CPU[T]) SigmoidGateBackward(dq, dy, dz, r, y []T) {
-	c.spans(len(dz), span, func(lo, hi int) {
-		c.path.sigmoidGateBackward(dq[lo:hi], dy[lo:hi], dz[lo:hi], r[lo:hi], y[lo:hi])
-	})
+	c.tasks.loop5 = loop5[T]{c.path.sigmoidGateBackward, dq, dy, dz, r, y}
+	c.spans(len(dz), span, &c.tasks.loop5)
 }
 
 func sigmoidGateBackward[T Float](dq, dy, dz, r, y []T) {
@@ -57,7 +58,8 @@ func (c *CPU[T]) SquaredReLU(y, x []T) {
 		c.path.squaredReLU(y, x)
 		return
 	}
-	c.spans(len(y), span, func(lo, hi int) { c.path.squaredReLU(y[lo:hi], x[lo:hi]) })
+	c.tasks.loop2 = loop2[T]{c.path.squaredReLU, y, x}
+	c.spans(len(y), span, &c.tasks.loop2)
 }
 
 func squaredReLU[T Float](y, x []T) {
@@ -69,7 +71,8 @@ func squaredReLU[T Float](y, x []T) {
 
 // SquaredReLUBackward computes dx = dy·2·max(x, 0). dx may be dy.
 func (c *CPU[T]) SquaredReLUBackward(dx, dy, x []T) {
-	c.spans(len(dx), span, func(lo, hi int) { c.path.squaredReLUBackward(dx[lo:hi], dy[lo:hi], x[lo:hi]) })
+	c.tasks.loop3 = loop3[T]{c.path.squaredReLUBackward, dx, dy, x}
+	c.spans(len(dx), span, &c.tasks.loop3)
 }
 
 func squaredReLUBackward[T Float](dx, dy, x []T) {
@@ -84,7 +87,8 @@ func (c *CPU[T]) Add(y, a, b []T) {
 		c.path.add(y, a, b)
 		return
 	}
-	c.spans(len(y), span, func(lo, hi int) { c.path.add(y[lo:hi], a[lo:hi], b[lo:hi]) })
+	c.tasks.loop3 = loop3[T]{c.path.add, y, a, b}
+	c.spans(len(y), span, &c.tasks.loop3)
 }
 
 func add[T Float](y, a, b []T) {
@@ -100,7 +104,8 @@ func (c *CPU[T]) AddGate(y, a, r, v []T) {
 		c.path.addGate(y, a, r, v)
 		return
 	}
-	c.spans(len(y), span, func(lo, hi int) { c.path.addGate(y[lo:hi], a[lo:hi], r[lo:hi], v[lo:hi]) })
+	c.tasks.loop4 = loop4[T]{c.path.addGate, y, a, r, v}
+	c.spans(len(y), span, &c.tasks.loop4)
 }
 
 func addGate[T Float](y, a, r, v []T) {

@@ -24,7 +24,8 @@ func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool)
 		}
 		return
 	}
-	g := product[T]{path: c.path, m: m, n: n, k: k, add: add, a: a, b: b, out: out, rowA: k, colA: 1, rowB: n, colB: 1}
+	g := &c.tasks.product
+	*g = product[T]{c: c, path: c.path, m: m, n: n, k: k, add: add, a: a, b: b, out: out, rowA: k, colA: 1, rowB: n, colB: 1}
 	if transA {
 		g.rowA, g.colA = 1, m
 	}
@@ -33,7 +34,7 @@ func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool)
 	}
 	g.directA, g.directB = g.path.direct, g.path.direct && !transB
 	if g.path.pair > 1 {
-		c.words(&g)
+		c.words(g)
 	}
 	mr, nr := c.path.mr, c.path.nr
 	stepM, stepN := up(blockM, mr), up(blockN, nr)
@@ -50,12 +51,8 @@ func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool)
 		}
 		break
 	}
-	across := (m + stepM - 1) / stepM
-	c.each(across*((n+stepN-1)/stepN), func(thread, unit int) {
-		i, j := unit%across*stepM, unit/across*stepN
-		s := c.scratch(thread, mr*blockK+mr*nr+stepN*blockK)
-		g.block(i, min(i+stepM, m), j, min(j+stepN, n), s[:mr*blockK], s[mr*blockK:][:mr*nr], s[mr*blockK+mr*nr:])
-	})
+	g.stepM, g.stepN, g.across = stepM, stepN, (m+stepM-1)/stepM
+	c.each(g.across*((n+stepN-1)/stepN), g)
 }
 
 // up is the next multiple of n from x on.
@@ -64,6 +61,7 @@ func up(x, n int) int { return (x + n - 1) / n * n }
 // product is a product at work. Element (i, p) of op(A) is a[i*rowA+p*colA], element (p, j)
 // of op(B) b[p*rowB+j*colB]; where the path has words, p counts words in A.
 type product[T Float] struct {
+	c                      *CPU[T]
 	path                   *path[T]
 	m, n, k                int
 	add                    bool
@@ -71,6 +69,15 @@ type product[T Float] struct {
 	rowA, colA, rowB, colB int
 	directA, directB       bool // tiles read them where they stand, but for what sticks out
 	padded                 bool // a has rows for whole panels
+	stepM, stepN           int  // of C that a part takes
+	across                 int  // parts along m
+}
+
+func (g *product[T]) do(thread, part int) {
+	i, j := part%g.across*g.stepM, part/g.across*g.stepN
+	panel, tile := g.path.mr*blockK, g.path.mr*g.path.nr
+	s := g.c.scratch(thread, panel+tile+g.stepN*blockK)
+	g.block(i, min(i+g.stepM, g.m), j, min(j+g.stepN, g.n), s[:panel], s[panel:panel+tile], s[panel+tile:])
 }
 
 // block computes rows [i0, i1) and columns [j0, j1) of C, from the first k to the last. It has
@@ -125,32 +132,46 @@ func (g *product[T]) edge(k int, a []T, row, col int, b []T, step int, out, tile
 
 // words makes the product's A one of words, [m,words] or [words,m], with rows for whole panels.
 func (c *CPU[T]) words(g *product[T]) {
-	src, m, k, p := g.a, g.m, g.k, g.path
-	words, rows := (k+p.pair-1)/p.pair, up(m, p.mr)
-	c.packA = grow(c.packA, rows*words)
-	dst := c.packA
-	g.a, g.directA, g.padded = dst, true, true
-	if g.colA == 1 {
-		g.rowA, g.colA = words, 1
-		clear(dst[m*words:])
-		c.spans(m, max(1, span/k), func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				p.words(dst[i*words:(i+1)*words], src[i*k:(i+1)*k])
-			}
-		})
+	n, rows := (g.k+g.path.pair-1)/g.path.pair, up(g.m, g.path.mr)
+	c.packA = grow(c.packA, rows*n)
+	q := &c.tasks.words
+	*q = words[T]{g.path, c.packA, g.a, g.m, g.k, n, rows, g.colA != 1}
+	g.a, g.directA, g.padded = q.dst, true, true
+	if !q.across {
+		g.rowA, g.colA = n, 1
+		clear(q.dst[g.m*n:])
+		c.spans(g.m, max(1, span/g.k), q)
 		return
 	}
 	g.rowA, g.colA = 1, rows
-	c.spans(words, max(1, span/rows), func(lo, hi int) {
-		for w := lo; w < hi; w++ {
-			var next []T // none after an odd k
-			if 2*w+1 < k {
-				next = src[(2*w+1)*m : (2*w+2)*m]
-			}
-			p.wordsAcross(dst[w*rows:w*rows+m], src[2*w*m:(2*w+1)*m], next)
-			clear(dst[w*rows+m : (w+1)*rows])
+	c.spans(n, max(1, span/rows), q)
+}
+
+// words makes words of src, [m,k] or, across, [k,m]: n for each of the m lines.
+type words[T Float] struct {
+	path          *path[T]
+	dst, src      []T
+	m, k, n, rows int
+	across        bool
+}
+
+// span takes lines; across, words of all of them.
+func (q *words[T]) span(_, lo, hi int) {
+	m, k, n, rows := q.m, q.k, q.n, q.rows
+	if !q.across {
+		for i := lo; i < hi; i++ {
+			q.path.words(q.dst[i*n:(i+1)*n], q.src[i*k:(i+1)*k])
 		}
-	})
+		return
+	}
+	for w := lo; w < hi; w++ {
+		var next []T // none after an odd k
+		if 2*w+1 < k {
+			next = q.src[(2*w+1)*m : (2*w+2)*m]
+		}
+		q.path.wordsAcross(q.dst[w*rows:w*rows+m], q.src[2*w*m:(2*w+1)*m], next)
+		clear(q.dst[w*rows+m : (w+1)*rows])
+	}
 }
 
 // Linear computes y = x·wᵀ: x [rows,in], w [out,in], y [rows,out].
@@ -168,17 +189,20 @@ func (c *CPU[T]) LinearBackward(dx, dw, dy, x, w []T, rows, in, out int, add boo
 // Gemv computes y = w·x: w [out,in].
 func (c *CPU[T]) Gemv(y, w, x []T) {
 	in := len(x)
-	if c.threads == 1 { // no closure, no allocation: a token at a time comes here
-		for i := range y {
-			y[i] = c.path.dot(w[i*in:(i+1)*in], x)
-		}
-		return
+	c.tasks.gemv = gemv[T]{c.path, y, w, x}
+	c.spans(len(y), max(1, span/max(in, 1)), &c.tasks.gemv)
+}
+
+type gemv[T Float] struct {
+	path    *path[T]
+	y, w, x []T
+}
+
+func (k *gemv[T]) span(_, lo, hi int) {
+	in := len(k.x)
+	for i := lo; i < hi; i++ {
+		k.y[i] = k.path.dot(k.w[i*in:(i+1)*in], k.x)
 	}
-	c.spans(len(y), max(1, span/max(in, 1)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			y[i] = c.path.dot(w[i*in:(i+1)*in], x)
-		}
-	})
 }
 
 // packA4 lays out four rows as two pairs, pair by pair: (a0,a1) for each p, then

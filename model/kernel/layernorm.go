@@ -16,14 +16,23 @@ func (c *CPU[T]) LayerNorm(y, mean, rstd, x, g, b []T) {
 		}
 		return
 	}
-	c.spans(len(x)/d, rowBlock, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			m, r := c.normRow(y[t*d:(t+1)*d], x[t*d:(t+1)*d], g, b)
-			if mean != nil {
-				mean[t], rstd[t] = m, r
-			}
+	c.tasks.norm = normRows[T]{c, y, mean, rstd, x, g, b}
+	c.spans(len(x)/d, rowBlock, &c.tasks.norm)
+}
+
+type normRows[T Float] struct {
+	c                      *CPU[T]
+	y, mean, rstd, x, g, b []T
+}
+
+func (k *normRows[T]) span(_, lo, hi int) {
+	d := len(k.g)
+	for t := lo; t < hi; t++ {
+		m, r := k.c.normRow(k.y[t*d:(t+1)*d], k.x[t*d:(t+1)*d], k.g, k.b)
+		if k.mean != nil {
+			k.mean[t], k.rstd[t] = m, r
 		}
-	})
+	}
 }
 
 func (c *CPU[T]) normRow(y, x, g, b []T) (mean, rstd T) {
@@ -47,22 +56,32 @@ func norm[T Float](y, g, b []T, rstd T) {
 // and overwrites dg and db. dx may be dy.
 func (c *CPU[T]) LayerNormBackward(dx, dg, db, dy, x, mean, rstd, g []T, add bool) {
 	d := len(g)
-	c.sumRows(len(x)/d, 2*d, [][]T{dg, db}, func(lo, hi int, sums []T) {
-		sg, sb := sums[:d], sums[d:]
-		tmp := make([]T, 2*d)
-		xh, dh := tmp[:d], tmp[d:]
-		for t := lo; t < hi; t++ {
-			xr, dr, o := x[t*d:(t+1)*d], dy[t*d:(t+1)*d], dx[t*d:(t+1)*d]
-			m, r := mean[t], rstd[t]
-			c.path.normBackward(xh, dh, sg, sb, dr, xr, g, m, r)
-			m1, m2 := c.path.sum(dh)/T(d), c.path.dot(dh, xh)/T(d)
-			if add {
-				c.path.normInputAdd(o, dh, xh, m1, m2, r)
-			} else {
-				c.path.normInput(o, dh, xh, m1, m2, r)
-			}
+	c.tasks.normBackward = normRowsBackward[T]{c, dx, dy, x, mean, rstd, g, add}
+	c.sumRows(len(x)/d, 2*d, &c.tasks.normBackward, dg, db)
+}
+
+type normRowsBackward[T Float] struct {
+	c                        *CPU[T]
+	dx, dy, x, mean, rstd, g []T
+	add                      bool
+}
+
+func (k *normRowsBackward[T]) rows(thread, lo, hi int, sums []T) {
+	d, p := len(k.g), k.c.path
+	sg, sb := sums[:d], sums[d:]
+	tmp := k.c.scratch(thread, 2*d)
+	xh, dh := tmp[:d], tmp[d:]
+	for t := lo; t < hi; t++ {
+		xr, dr, o := k.x[t*d:(t+1)*d], k.dy[t*d:(t+1)*d], k.dx[t*d:(t+1)*d]
+		m, r := k.mean[t], k.rstd[t]
+		p.normBackward(xh, dh, sg, sb, dr, xr, k.g, m, r)
+		m1, m2 := p.sum(dh)/T(d), p.dot(dh, xh)/T(d)
+		if k.add {
+			p.normInputAdd(o, dh, xh, m1, m2, r)
+		} else {
+			p.normInput(o, dh, xh, m1, m2, r)
 		}
-	})
+	}
 }
 
 // normBackward computes the normalised xh and what it gets, dh, and adds to the sums of

@@ -26,20 +26,33 @@ func (c *CPU[T]) Muon(p, g, m []T, rows, cols int, s Muon, scale T) {
 	c.matrix = grow(c.matrix, 2*len(p))
 	x, y := c.matrix[:len(p)], c.matrix[len(p):2*len(p)]
 	mu, part := T(s.Momentum), T(1-s.Momentum)*scale
-	c.spans(len(p), span, func(lo, hi int) {
-		c.path.scale(m[lo:hi], mu)
-		c.path.axpy(m[lo:hi], g[lo:hi], part)
-		copy(x[lo:hi], m[lo:hi])
-		c.path.scale(x[lo:hi], mu)
-		c.path.axpy(x[lo:hi], g[lo:hi], part)
-	})
+	c.blend(m, m, g, mu, part)
+	c.blend(x, m, g, mu, part)
 	x = c.orthogonalize(x, y, rows, cols)
 	step := T(-s.Rate * math.Sqrt(max(1, float64(rows)/float64(cols))))
 	keep := T(1 - float64(s.Rate*s.Decay))
-	c.spans(len(p), span, func(lo, hi int) {
-		c.path.scale(p[lo:hi], keep)
-		c.path.axpy(p[lo:hi], x[lo:hi], step)
-	})
+	c.blend(p, p, x, keep, step)
+}
+
+// blend computes y = s·x + t·z; y may be x. Without z, y = s·x.
+func (c *CPU[T]) blend(y, x, z []T, s, t T) {
+	c.tasks.blend = blend[T]{c.path, y, x, z, s, t}
+	c.spans(len(y), span, &c.tasks.blend)
+}
+
+type blend[T Float] struct {
+	path    *path[T]
+	y, x, z []T
+	s, t    T
+}
+
+func (k *blend[T]) span(_, lo, hi int) {
+	y := k.y[lo:hi]
+	copy(y, k.x[lo:hi])
+	k.path.scale(y, k.s)
+	if k.z != nil {
+		k.path.axpy(y, k.z[lo:hi], k.t)
+	}
 }
 
 // orthogonalize brings the singular values of x, [rows,cols], near 1 and leaves zeros as they
@@ -51,18 +64,12 @@ func (c *CPU[T]) orthogonalize(x, y []T, rows, cols int) []T {
 	}
 	n := min(rows, cols)
 	a, b := c.square[:n*n], c.square[n*n:2*n*n]
-	c.spans(len(x), span, func(lo, hi int) { c.path.scale(x[lo:hi], T(1/norm)) })
+	c.blend(x, x, nil, T(1/norm), 0)
 	for range newtonSchulzSteps {
 		c.Gemm(rows > cols, rows <= cols, n, n, max(rows, cols), x, x, a, false) // XXᵀ, or XᵀX where that is smaller
 		c.Gemm(false, false, n, n, n, a, a, b, false)
-		c.spans(len(b), span, func(lo, hi int) {
-			c.path.scale(b[lo:hi], T(newtonSchulz[2]))
-			c.path.axpy(b[lo:hi], a[lo:hi], T(newtonSchulz[1]))
-		})
-		c.spans(len(x), span, func(lo, hi int) {
-			copy(y[lo:hi], x[lo:hi])
-			c.path.scale(y[lo:hi], T(newtonSchulz[0]))
-		})
+		c.blend(b, b, a, T(newtonSchulz[2]), T(newtonSchulz[1]))
+		c.blend(y, x, nil, T(newtonSchulz[0]), 0)
 		if rows <= cols {
 			c.Gemm(false, false, rows, cols, n, b, x, y, true)
 		} else {

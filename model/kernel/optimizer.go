@@ -17,9 +17,18 @@ func (c *CPU[T]) AdamW(p, g, m, v []T, s AdamW, scale T) {
 	c1, c2 := 1-Pow(s.Beta1, float64(s.Step)), 1-Pow(s.Beta2, float64(s.Step))
 	step, eps := T(s.Rate*math.Sqrt(c2)/c1), T(s.Eps*math.Sqrt(c2))
 	keep := T(1 - float64(s.Rate*s.Decay))
-	c.spans(len(p), span, func(lo, hi int) {
-		c.path.adamW(p[lo:hi], g[lo:hi], m[lo:hi], v[lo:hi], scale, b1, o1, b2, o2, keep, step, eps)
-	})
+	c.tasks.adamW = adamWTask[T]{c.path.adamW, p, g, m, v, scale, b1, o1, b2, o2, keep, step, eps}
+	c.spans(len(p), span, &c.tasks.adamW)
+}
+
+type adamWTask[T Float] struct {
+	f                                      func(p, g, m, v []T, scale, b1, o1, b2, o2, keep, step, eps T)
+	p, g, m, v                             []T
+	scale, b1, o1, b2, o2, keep, step, eps T
+}
+
+func (k *adamWTask[T]) span(_, lo, hi int) {
+	k.f(k.p[lo:hi], k.g[lo:hi], k.m[lo:hi], k.v[lo:hi], k.scale, k.b1, k.o1, k.b2, k.o2, k.keep, k.step, k.eps)
 }
 
 func adamW[T Float](p, g, m, v []T, scale, b1, o1, b2, o2, keep, step, eps T) {
@@ -37,25 +46,35 @@ func adamW[T Float](p, g, m, v []T, scale, b1, o1, b2, o2, keep, step, eps T) {
 // SumSquares returns Σx², in float64: squares in 16 lanes by span, spans in order.
 func (c *CPU[T]) SumSquares(x []T) float64 {
 	n := (len(x) + span - 1) / span
-	part := make([]float64, n)
-	c.each(n, func(_, i int) {
-		var s [lanes]float64
-		y := x[i*span : min((i+1)*span, len(x))]
-		for ; len(y) >= lanes; y = y[lanes:] {
-			for j, v := range (*[lanes]T)(y) {
-				s[j] += float64(float64(v) * float64(v))
-			}
-		}
-		for j, v := range y {
-			s[j] += float64(float64(v) * float64(v))
-		}
-		part[i] = fold(&s)
-	})
+	if len(c.squares) < n {
+		c.squares = make([]float64, n)
+	}
+	c.tasks.squares = squares[T]{x, c.squares}
+	c.each(n, &c.tasks.squares)
 	var total float64
-	for _, s := range part {
+	for _, s := range c.squares[:n] {
 		total += s
 	}
 	return total
+}
+
+type squares[T Float] struct {
+	x    []T
+	part []float64 // by span
+}
+
+func (k *squares[T]) do(_, i int) {
+	var s [lanes]float64
+	y := k.x[i*span : min((i+1)*span, len(k.x))]
+	for ; len(y) >= lanes; y = y[lanes:] {
+		for j, v := range (*[lanes]T)(y) {
+			s[j] += float64(float64(v) * float64(v))
+		}
+	}
+	for j, v := range y {
+		s[j] += float64(float64(v) * float64(v))
+	}
+	k.part[i] = fold(&s)
 }
 
 // Accumulate computes y += x.

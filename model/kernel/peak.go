@@ -7,7 +7,7 @@ func (c *CPU[T]) Exercise(n int) (flop float64) {
 	if c.path.peak == nil {
 		return 0
 	}
-	c.each(c.threads, func(_, _ int) { c.path.peak(n) })
+	c.each(c.threads, function(func(_, _ int) { c.path.peak(n) }))
 	return float64(c.threads) * float64(n) * float64(c.path.round)
 }
 
@@ -15,6 +15,6 @@ func (c *CPU[T]) Exercise(n int) (flop float64) {
 func (c *CPU[T]) Read(x []T) (total T) {
 	const size = 1 << 18
 	sums := make([]T, (len(x)+size-1)/size)
-	c.each(len(sums), func(_, i int) { sums[i] = c.path.sum(x[i*size : min((i+1)*size, len(x))]) })
+	c.each(len(sums), function(func(_, i int) { sums[i] = c.path.sum(x[i*size : min((i+1)*size, len(x))]) }))
 	return sum(sums)
 }

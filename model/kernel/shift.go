@@ -4,13 +4,22 @@ package kernel
 // holds h_{-1} of each sequence; nil means zeros. Where fresh, unless nil, says that a
 // document begins at row t, h_{t-1} counts as zeros.
 func (c *CPU[T]) TokenShift(y, h, mu, first []T, seq int, fresh []bool) {
-	d := len(mu)
-	c.spans(len(h)/d, rowBlock, func(lo, hi int) {
-		zero := make([]T, d)
-		for t := lo; t < hi; t++ {
-			c.path.mix(y[t*d:(t+1)*d], h[t*d:(t+1)*d], before(h, first, zero, t, seq, fresh), mu)
-		}
-	})
+	c.tasks.shift = shiftRows[T]{c.path, y, h, mu, first, c.zero(len(mu)), seq, fresh}
+	c.spans(len(h)/len(mu), rowBlock, &c.tasks.shift)
+}
+
+type shiftRows[T Float] struct {
+	path                  *path[T]
+	y, h, mu, first, zero []T
+	seq                   int
+	fresh                 []bool
+}
+
+func (k *shiftRows[T]) span(_, lo, hi int) {
+	d := len(k.mu)
+	for t := lo; t < hi; t++ {
+		k.path.mix(k.y[t*d:(t+1)*d], k.h[t*d:(t+1)*d], before(k.h, k.first, k.zero, t, k.seq, k.fresh), k.mu)
+	}
 }
 
 // TokenShiftRow is TokenShift for one row: y = mu·h + (1-mu)·prev.
@@ -41,22 +50,8 @@ func before[T Float](h, first, zero []T, t, seq int, fresh []bool) []T {
 // dy, overwrites dmu, and adds to dfirst, unless nil, what first gets.
 func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq int, fresh []bool, add bool) {
 	d := len(mu)
-	c.sumRows(len(h)/d, d, [][]T{dmu}, func(lo, hi int, sums []T) {
-		zero := make([]T, d)
-		for t := lo; t < hi; t++ {
-			dr, hr, o := dy[t*d:(t+1)*d], h[t*d:(t+1)*d], dh[t*d:(t+1)*d]
-			next := zero
-			if (t+1)%seq != 0 && (fresh == nil || !fresh[t+1]) {
-				next = dy[(t+1)*d : (t+2)*d]
-			}
-			prev := before(h, first, zero, t, seq, fresh)
-			if add {
-				c.path.mixBackwardAdd(o, sums, dr, next, hr, prev, mu)
-			} else {
-				c.path.mixBackward(o, sums, dr, next, hr, prev, mu)
-			}
-		}
-	})
+	c.tasks.shiftBackward = shiftRowsBackward[T]{shiftRows[T]{c.path, dh, h, mu, first, c.zero(d), seq, fresh}, dy, add}
+	c.sumRows(len(h)/d, d, &c.tasks.shiftBackward, dmu)
 	if dfirst == nil {
 		return
 	}
@@ -66,6 +61,30 @@ func (c *CPU[T]) TokenShiftBackward(dh, dmu, dfirst, dy, h, mu, first []T, seq i
 		}
 		for i, m := range mu {
 			dfirst[s*d+i] += T((1 - m) * dy[s*seq*d+i])
+		}
+	}
+}
+
+// shiftRowsBackward has dh as y.
+type shiftRowsBackward[T Float] struct {
+	shiftRows[T]
+	dy  []T
+	add bool
+}
+
+func (k *shiftRowsBackward[T]) rows(_, lo, hi int, sums []T) {
+	d := len(k.mu)
+	for t := lo; t < hi; t++ {
+		dr, hr, o := k.dy[t*d:(t+1)*d], k.h[t*d:(t+1)*d], k.y[t*d:(t+1)*d]
+		next := k.zero
+		if (t+1)%k.seq != 0 && (k.fresh == nil || !k.fresh[t+1]) {
+			next = k.dy[(t+1)*d : (t+2)*d]
+		}
+		prev := before(k.h, k.first, k.zero, t, k.seq, k.fresh)
+		if k.add {
+			k.path.mixBackwardAdd(o, sums, dr, next, hr, prev, k.mu)
+		} else {
+			k.path.mixBackward(o, sums, dr, next, hr, prev, k.mu)
 		}
 	}
 }

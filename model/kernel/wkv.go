@@ -65,34 +65,33 @@ func (c *CPU[T]) Decay(w, decay []T) {
 // state is emptied.
 func (c *CPU[T]) WKV(y, w, u, k, v []T, s WKVState[T], fresh []bool) {
 	ch := len(w)
-	batch := len(s.A) / ch
-	steps := len(k) / len(s.A)
-	if batch == 1 && c.threads == 1 { // no closure, no allocation: decoding comes here
-		for lo := 0; lo < ch; lo += wkvChannels {
-			c.wkvTask(0, y, w, u, k, v, s, fresh, steps, lo, 0)
-		}
-		return
-	}
 	blocks := (ch + wkvChannels - 1) / wkvChannels
-	c.each(batch*blocks, func(thread, i int) {
-		c.wkvTask(thread, y, w, u, k, v, s, fresh, steps, i%blocks*wkvChannels, i/blocks)
-	})
+	c.tasks.wkv = wkvTask[T]{c, y, w, u, k, v, s, fresh, len(k) / len(s.A), blocks}
+	c.each(len(s.A)/ch*blocks, &c.tasks.wkv)
 }
 
-func (c *CPU[T]) wkvTask(thread int, y, w, u, k, v []T, s WKVState[T], fresh []bool, steps, lo, b int) {
-	ch := len(w)
+type wkvTask[T Float] struct {
+	c             *CPU[T]
+	y, w, u, k, v []T
+	state         WKVState[T]
+	fresh         []bool
+	steps, blocks int // blocks of channels
+}
+
+func (q *wkvTask[T]) do(thread, i int) {
+	b, lo, ch, steps := i/q.blocks, i%q.blocks*wkvChannels, len(q.w), q.steps
 	n := min(wkvChannels, ch-lo)
 	hi, at := lo+n, b*ch+lo
-	tmp := c.scratch(thread, 2*n+blockLen)
-	s = WKVState[T]{s.A[at : at+n], s.B[at : at+n], s.P[at : at+n]}
-	fresh = fresh[min(b*steps, len(fresh)):]
+	tmp := q.c.scratch(thread, 2*n+blockLen)
+	s := WKVState[T]{q.state.A[at : at+n], q.state.B[at : at+n], q.state.P[at : at+n]}
+	fresh := q.fresh[min(b*steps, len(q.fresh)):]
 	for from, to := 0, 0; from < steps; from = to {
 		to = documentEnd(fresh, from, steps)
 		if len(fresh) > 0 && fresh[from] {
 			s.Reset()
 		}
 		row, end := (b*steps+from)*ch, (b*steps+to)*ch
-		c.path.wkv(wkvSpan[T]{to - from, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end], s.A, s.B, s.P, tmp)
+		q.c.path.wkv(wkvSpan[T]{to - from, ch, lo, n}, q.w[lo:hi], q.u[lo:hi], q.k[row:end], q.v[row:end], q.y[row:end], s.A, s.B, s.P, tmp)
 	}
 }
 
@@ -157,31 +156,8 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 	c.rows = grow(c.rows, 2*batch*ch)
 	clear(c.rows)
 	sums := c.rows
-	c.each(batch*blocks, func(thread, i int) {
-		b, lo := i/blocks, i%blocks*wkvChannels
-		n := min(wkvChannels, ch-lo)
-		hi, at := lo+n, b*ch+lo
-		tmp := c.scratch(thread, (2*steps+8)*n+blockLen)
-		s, g := WKVState[T]{tmp[:n], tmp[n : 2*n], tmp[2*n : 3*n]}, WKVState[T]{g.A[at : at+n], g.B[at : at+n], g.P[at : at+n]}
-		fresh := fresh[min(b*steps, len(fresh)):]
-		for from, to := 0, steps; to > 0; to = from { // from the last document to the first
-			from = documentStart(fresh, to)
-			empty := from > 0 || len(fresh) > 0 && fresh[0]
-			if empty || start.A == nil {
-				s.Reset()
-			} else {
-				copy(s.A, start.A[at:])
-				copy(s.B, start.B[at:])
-				copy(s.P, start.P[at:])
-			}
-			row, end := (b*steps+from)*ch, (b*steps+to)*ch
-			c.path.wkvBackward(wkvSpan[T]{to - from, ch, lo, n}, w[lo:hi], u[lo:hi], k[row:end], v[row:end], y[row:end], gy[row:end],
-				s.A, s.B, s.P, g.A, g.B, g.P, sums[2*b*ch+lo:][:n], sums[(2*b+1)*ch+lo:][:n], gk[row:end], gv[row:end], tmp[3*n:])
-			if empty {
-				g.Reset()
-			}
-		}
-	})
+	c.tasks.wkvBackward = wkvTaskBackward[T]{wkvTask[T]{c, y, w, u, k, v, start, fresh, steps, blocks}, g, gk, gv, gy, sums}
+	c.each(batch*blocks, &c.tasks.wkvBackward)
 	clear(gdecay)
 	clear(gu)
 	for b := range batch {
@@ -192,6 +168,40 @@ func (c *CPU[T]) WKVBackward(gdecay, gu, gk, gv, gy, y, w, u, k, v []T, start, g
 	}
 	for i := range ch {
 		gdecay[i] *= w[i]
+	}
+}
+
+// wkvTaskBackward has the starting state as state.
+type wkvTaskBackward[T Float] struct {
+	wkvTask[T]
+	g                WKVState[T]
+	gk, gv, gy, sums []T // sums: of gdecay and gu by sequence, [B,2,C]
+}
+
+func (q *wkvTaskBackward[T]) do(thread, i int) {
+	b, lo, ch, steps := i/q.blocks, i%q.blocks*wkvChannels, len(q.w), q.steps
+	n := min(wkvChannels, ch-lo)
+	hi, at := lo+n, b*ch+lo
+	tmp := q.c.scratch(thread, (2*steps+8)*n+blockLen)
+	s, g := WKVState[T]{tmp[:n], tmp[n : 2*n], tmp[2*n : 3*n]}, WKVState[T]{q.g.A[at : at+n], q.g.B[at : at+n], q.g.P[at : at+n]}
+	gw, gu := q.sums[2*b*ch+lo:][:n], q.sums[(2*b+1)*ch+lo:][:n]
+	fresh := q.fresh[min(b*steps, len(q.fresh)):]
+	for from, to := 0, steps; to > 0; to = from { // from the last document to the first
+		from = documentStart(fresh, to)
+		empty := from > 0 || len(fresh) > 0 && fresh[0]
+		if empty || q.state.A == nil {
+			s.Reset()
+		} else {
+			copy(s.A, q.state.A[at:])
+			copy(s.B, q.state.B[at:])
+			copy(s.P, q.state.P[at:])
+		}
+		row, end := (b*steps+from)*ch, (b*steps+to)*ch
+		q.c.path.wkvBackward(wkvSpan[T]{to - from, ch, lo, n}, q.w[lo:hi], q.u[lo:hi], q.k[row:end], q.v[row:end], q.y[row:end], q.gy[row:end],
+			s.A, s.B, s.P, g.A, g.B, g.P, gw, gu, q.gk[row:end], q.gv[row:end], tmp[3*n:])
+		if empty {
+			g.Reset()
+		}
 	}
 }
 
