@@ -33,7 +33,8 @@ func steps(ctx context.Context, o *Options, r *Report) error {
 func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads int) (Step, error) {
 	shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
 	recipe := train.Recipe{SeqLen: o.Seq, Batch: o.Batch, Accum: o.Accum, Steps: math.MaxInt32, Rate: 1e-4, Decay: 0.01, Beta1: 0.9, Beta2: 0.99,
-		Clip: 1, LogEvery: math.MaxInt32, Precision: train.FP32}
+		Clip: 1, LogEvery: math.MaxInt32, Precision: train.FP32,
+		Optimizer: train.AdamW, Schedule: train.Cosine, EmbRate: 1, HeadRate: 1}
 	if path == "avx512bf16" {
 		recipe.Precision = train.BF16
 	}
