@@ -178,8 +178,11 @@ func newBuffer[T kernel.Float](s tensor.Shape) *buffer[T] {
 
 // point makes x the buffer's memory.
 func (b *buffer[T]) point(x []T, s tensor.Shape) {
-	b.x, b.dense = x, nil
-	if !s.IsScalar() {
+	b.x = x
+	switch {
+	case b.dense != nil:
+		tensor.WithBacking(x)(b.dense)
+	case !s.IsScalar():
 		b.dense = tensor.New(tensor.WithShape(s...), tensor.WithBacking(x))
 	}
 }

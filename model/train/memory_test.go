@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ptbr-slm/pipeline/model/graph"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 )
 
@@ -60,5 +61,36 @@ func TestCheckpointing(t *testing.T) {
 	o.Checkpointing = "much"
 	if _, _, err := Run(t.Context(), small, recipe, d, o); err == nil || !strings.Contains(err.Error(), `checkpointing is "much"`) {
 		t.Errorf("a mode that does not exist: %v", err)
+	}
+}
+
+// A step takes no memory but what gorgonia takes to run its tape, and that is little.
+func TestAllocations(t *testing.T) {
+	d := newCorpus(small.Vocab, 4000)
+	for _, optimizer := range []string{AdamW, Muon} {
+		r := recipe
+		r.Accum, r.LogEvery, r.EvalEvery, r.Optimizer = 1, 1000, 0, optimizer
+		tr := &trainer{config: small, recipe: r, data: d, o: Options{Threads: 1}, chunks: d.Chunks(r.SeqLen)}
+		if err := tr.begin(); err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.makeWorkers(); err != nil {
+			t.Fatal(err)
+		}
+		step := func() {
+			if err := tr.oneStep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step()
+		w := tr.workers[0]
+		gorgonias := testing.AllocsPerRun(10, func() {
+			if _, err := w.graph.Run(graph.Batch[float32]{Tokens: w.tokens, Targets: w.targets}, tr.tree.root); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n := testing.AllocsPerRun(10, step); n > gorgonias || gorgonias > 1000 {
+			t.Errorf("%s: a step allocates %g times, the tape %g", optimizer, n, gorgonias)
+		}
 	}
 }

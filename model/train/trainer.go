@@ -111,6 +111,14 @@ type trainer struct {
 	// made leave them; nil unless there are streams.
 	states, next []rwkv.State[float32]
 
+	// What the workers share of a step. It stands here so that a step takes no memory.
+	ctx      context.Context
+	turn     atomic.Int64 // the next micro-batch, or matrix
+	working  sync.WaitGroup
+	losses   []float64 // by micro-batch
+	tensors  []rwkv.Tensor
+	matrices muonStep
+
 	step    int // done
 	log     []Record
 	lossSum float64 // over the steps since the last record
@@ -126,6 +134,9 @@ type worker struct {
 	chunk           []uint32 // [T+1]
 	tokens, targets []uint32 // [B,T]
 	fresh           []bool   // [B,T]: a document begins; nil unless there are streams
+
+	gradients, matrices func() // its shares of gradient and muon, made once
+	err                 error  // of gradients
 }
 
 // makeWorkers shares the threads out: first among micro-batches, which share nothing,
@@ -138,6 +149,7 @@ func (t *trainer) makeWorkers() error {
 		return err
 	}
 	t.tree = newTree(len(t.params.Flat))
+	t.tensors = t.params.Tensors()
 	rows := t.recipe.Batch * t.recipe.SeqLen
 	for i := range n {
 		w := &worker{chunk: make([]uint32, t.recipe.SeqLen+1), tokens: make([]uint32, rows), targets: make([]uint32, rows)}
@@ -155,6 +167,8 @@ func (t *trainer) makeWorkers() error {
 		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, cmp.Or(t.o.Checkpointing, rwkv.Off)); err != nil {
 			return err
 		}
+		w.gradients = func() { defer t.working.Done(); w.err = t.gradients(w) }
+		w.matrices = func() { defer t.working.Done(); t.moveMatrices(w) }
 		t.workers = append(t.workers, w)
 	}
 	return nil
@@ -283,36 +297,43 @@ func (t *trainer) broken(from, to int, what string, x float64) error {
 // returns the losses' sums by micro-batch.
 func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
 	_, n := t.recipe.phase(t.step)
-	losses := make([]float64, n)
-	errs := make([]error, len(t.workers))
-	t.tree.start(n)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for i, w := range t.workers {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				micro := int(next.Add(1)) - 1
-				if micro >= n {
-					return
-				}
-				g := t.tree.buffer()
-				if losses[micro], errs[i] = t.run(w, micro, g); errs[i] != nil {
-					return
-				}
-				t.tree.put(micro, g, w.cpu)
-			}
-		})
+	if cap(t.losses) < n {
+		t.losses = make([]float64, n)
 	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
+	t.losses = t.losses[:n]
+	t.ctx = ctx
+	t.tree.start(n)
+	t.turn.Store(0)
+	t.working.Add(len(t.workers))
+	for _, w := range t.workers {
+		go w.gradients()
+	}
+	t.working.Wait()
+	for _, w := range t.workers {
+		if w.err != nil {
+			return nil, w.err
 		}
 	}
-	if int(next.Load()) < n || t.tree.root == nil { // given up
+	if int(t.turn.Load()) < n || t.tree.root == nil { // given up
 		return nil, ctx.Err()
 	}
-	return losses, nil
+	return t.losses, nil
+}
+
+// gradients makes the gradients of the micro-batches that the worker gets hold of.
+func (t *trainer) gradients(w *worker) (err error) {
+	for t.ctx.Err() == nil {
+		micro := int(t.turn.Add(1)) - 1
+		if micro >= len(t.losses) {
+			return nil
+		}
+		g := t.tree.buffer()
+		if t.losses[micro], err = t.run(w, micro, g); err != nil {
+			return err
+		}
+		t.tree.put(micro, g, w.cpu)
+	}
+	return nil
 }
 
 // record logs where it is due, with a validation where that is due.

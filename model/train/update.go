@@ -1,27 +1,54 @@
 package train
 
 import (
-	"sync"
-	"sync/atomic"
-
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 )
 
 // update moves the parameters by scale times the gradient in t.tree.root, at a rate.
 func (t *trainer) update(rate float64, scale float32) {
-	var matrices []rwkv.Tensor // that Muon moves
+	m := &t.matrices
+	m.tensors = m.tensors[:0]
 	layers, _ := t.recipe.phase(t.step)
-	for _, q := range t.params.Tensors() {
+	for _, q := range t.tensors {
 		switch {
 		case layers > 0 && q.Block >= layers: // not trained yet
 		case q.Group == rwkv.Matrix && t.recipe.Optimizer == Muon:
-			matrices = append(matrices, q)
+			m.tensors = append(m.tensors, q)
 		default:
 			t.adamW(q, rate, scale)
 		}
 	}
-	t.muon(matrices, rate/t.recipe.Rate*t.recipe.MuonRate, scale)
+	if len(m.tensors) == 0 {
+		return
+	}
+	m.how, m.scale = kernel.Muon{Rate: rate / t.recipe.Rate * t.recipe.MuonRate, Momentum: t.recipe.Momentum, Decay: t.recipe.Decay}, scale
+	t.turn.Store(0)
+	t.working.Add(len(t.workers))
+	for _, w := range t.workers {
+		go w.matrices()
+	}
+	t.working.Wait()
+}
+
+// muonStep is the matrices that a step moves by Muon.
+type muonStep struct {
+	tensors []rwkv.Tensor
+	how     kernel.Muon
+	scale   float32
+}
+
+// moveMatrices moves those that the worker gets hold of: each is one's, start to end.
+func (t *trainer) moveMatrices(w *worker) {
+	for {
+		i := int(t.turn.Add(1)) - 1
+		if i >= len(t.matrices.tensors) {
+			return
+		}
+		q := t.matrices.tensors[i]
+		p, g, m, _ := t.views(q)
+		w.cpu.Muon(p, g, m, q.Shape[0], q.Shape[1], t.matrices.how, t.matrices.scale)
+	}
 }
 
 func (t *trainer) adamW(q rwkv.Tensor, rate float64, scale float32) {
@@ -41,27 +68,6 @@ func (t *trainer) adamW(q rwkv.Tensor, rate float64, scale float32) {
 	}
 	p, g, m, v := t.views(q)
 	t.cpu.AdamW(p, g, m, v, s, scale)
-}
-
-// muon shares matrices out among the workers: each is one's, start to end.
-func (t *trainer) muon(matrices []rwkv.Tensor, rate float64, scale float32) {
-	s := kernel.Muon{Rate: rate, Momentum: t.recipe.Momentum, Decay: t.recipe.Decay}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for _, w := range t.workers {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(matrices) {
-					return
-				}
-				q := matrices[i]
-				p, g, m, _ := t.views(q)
-				w.cpu.Muon(p, g, m, q.Shape[0], q.Shape[1], s, scale)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // views are a tensor's parameters, gradient and moments.
