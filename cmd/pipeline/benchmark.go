@@ -17,7 +17,7 @@ import (
 )
 
 func benchmarkCommand() *cobra.Command {
-	var presets, paths, only []string
+	var presets, paths, weights, only []string
 	var threads []int
 	var custom rwkv.Preset
 	var batch, seq, accum, vocab, measured int
@@ -36,13 +36,19 @@ A training step is a whole one: forward, loss and backward of --grad-accum micro
 are shared out among micro-batches first. --n-embd, --n-layer and --n-ffn, given together, measure a
 network of that shape ("custom") in place of presets.
 
+Generation reads all weights for every token, so it is told as a share of the speed of reading
+memory, which is measured in turn with it. More than all of it means that caches hold weights.
+
 With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"threads",
 "gigabytes-per-second"}], "gemms": [{"path", "form", "m", "n", "k", "threads", "gflops",
 "share-of-peak"}], "steps": [{"path", "preset", "threads", "batch-size", "seq-len",
-"grad-accum", "tokens", "tokens-per-second", "gflops", "share-of-peak", "bytes"}], "decodes": [{"preset", "threads", "tokens-per-second",
-"gigabytes-per-second", "share-of-read"}]}.`,
+"grad-accum", "tokens", "tokens-per-second", "gflops", "share-of-peak", "bytes", "allocations",
+"allocated-bytes"}], "decodes": [{"preset", "weights", "threads", "tokens-per-second",
+"gigabytes-per-second", "share-of-read", "token-bytes", "bytes", "allocations"}]}, which
+docs/formats/json.md explains.`,
 		Example: `  pipeline benchmark
   pipeline benchmark --preset 85m --threads 1 --path avx512 --json
+  pipeline benchmark --only generation --preset micro,85m --vocab 32000 --weights bf16,int8
   pipeline benchmark --only training --n-embd 256 --n-layer 6 --n-ffn 1024 --batch-size 4 --grad-accum 2`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -71,6 +77,13 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 			}
 			if min(batch, seq, accum, measured) < 1 || vocab < 2 {
 				return usage{errors.New("--batch-size, --seq-len, --grad-accum and --runs must be at least 1, --vocab at least 2")}
+			}
+			for _, name := range weights {
+				kind, err := kernel.ParseWeights(name)
+				if err != nil {
+					return usage{fmt.Errorf("--weights: %w", err)}
+				}
+				o.Weights = append(o.Weights, kind)
 			}
 			for _, part := range only {
 				if !slices.Contains(benchmark.Parts, part) {
@@ -115,6 +128,7 @@ With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"thre
 	c.Flags().IntVar(&custom.Embd, "n-embd", 0, "width of a network that is no preset")
 	c.Flags().IntVar(&custom.Layers, "n-layer", 0, "its blocks")
 	c.Flags().IntVar(&custom.FFN, "n-ffn", 0, "width of its channel mix")
+	c.Flags().StringSliceVar(&weights, "weights", []string{string(kernel.FP32), string(kernel.BF16), string(kernel.Int8)}, "weights to generate with")
 	c.Flags().IntVar(&vocab, "vocab", 8192, "vocabulary of the networks")
 	c.Flags().IntVar(&measured, "runs", 5, "runs of which each figure is the median")
 	c.Flags().DurationVar(&least, "time", time.Second, "time that each figure takes, at least")
@@ -148,17 +162,18 @@ func printBenchmark(w io.Writer, r *benchmark.Report) {
 	}
 	if len(r.Steps) > 0 {
 		heading(w, "training, whole steps")
-		t = newTable("preset", "kernels", "threads", "tokens", "tokens/s", "GFLOP/s", "of peak", "memory").right(2, 3, 4, 5, 6, 7)
+		t = newTable("preset", "kernels", "threads", "tokens", "tokens/s", "GFLOP/s", "of peak", "memory", "allocates").right(2, 3, 4, 5, 6, 7, 8)
 		for _, s := range r.Steps {
-			t.row(s.Preset, s.Path, fmt.Sprint(s.Threads), fmt.Sprintf("%d × %d × %d", s.Accum, s.Batch, s.Seq), count(int64(s.Speed)), fmt.Sprintf("%.1f", s.GFLOPS), percent(s.Share), size(s.Memory))
+			t.row(s.Preset, s.Path, fmt.Sprint(s.Threads), fmt.Sprintf("%d × %d × %d", s.Accum, s.Batch, s.Seq), count(int64(s.Speed)), fmt.Sprintf("%.1f", s.GFLOPS), percent(s.Share), size(s.Memory),
+				fmt.Sprintf("%s, %s", count(int64(s.Allocs)), size(int64(s.Garbage))))
 		}
 		t.print(w)
 	}
 	if len(r.Decodes) > 0 {
-		heading(w, "generation")
-		t = newTable("preset", "threads", "tokens/s", "GB/s", "of reading").right(1, 2, 3, 4)
+		heading(w, "generation, a token at a time")
+		t = newTable("preset", "weights", "threads", "tokens/s", "GB/s", "of reading", "memory", "allocates").right(2, 3, 4, 5, 6, 7)
 		for _, d := range r.Decodes {
-			t.row(d.Preset, fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share))
+			t.row(d.Preset, string(d.Weights), fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share), size(d.Memory), fmt.Sprintf("%.0f", d.Allocs))
 		}
 		t.print(w)
 	}

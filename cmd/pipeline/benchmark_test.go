@@ -11,9 +11,9 @@ func TestBenchmark(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t)
 	quick := []string{"benchmark", "--preset", "nano", "--threads", "1", "--seq-len", "16", "--vocab", "64", "--time", "1ms"}
-	s.want(0, []string{"multiply-adds", "reading memory", "nano", "of peak"}, quick...)
+	s.want(0, []string{"multiply-adds", "reading memory", "nano", "of peak", "int8"}, quick...)
 	var r benchmark.Report
-	if err := json.Unmarshal([]byte(s.want(0, nil, append(quick, "--json")...)), &r); err != nil || len(r.Steps) == 0 || len(r.Decodes) != 1 {
+	if err := json.Unmarshal([]byte(s.want(0, nil, append(quick, "--json")...)), &r); err != nil || len(r.Steps) == 0 || len(r.Decodes) != 3 {
 		t.Errorf("%+v %v", r, err)
 	}
 	custom := append(quick[:1:1], "--only", "training", "--n-embd", "16", "--n-layer", "1", "--n-ffn", "32", "--seq-len", "8", "--grad-accum", "2", "--time", "1ms", "--json")
@@ -25,5 +25,6 @@ func TestBenchmark(t *testing.T) {
 	s.want(2, []string{"--only speed", "products, training, generation"}, "benchmark", "--only", "speed")
 	s.want(2, []string{`no preset "huge"`, "nano, micro"}, "benchmark", "--preset", "huge")
 	s.want(2, []string{"--threads 0"}, "benchmark", "--threads", "0")
+	s.want(2, []string{`fp32, bf16 or int8, not "fp64"`}, "benchmark", "--weights", "fp64")
 	s.want(2, []string{`no kernels "sse" here`}, "benchmark", "--path", "sse")
 }

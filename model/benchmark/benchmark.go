@@ -24,7 +24,8 @@ type Options struct {
 	Batch   int           // sequences of a micro-batch
 	Seq     int           // tokens of a sequence
 	Accum   int           // micro-batches of a training step
-	Only    []string      // of Parts; none: all
+	Weights []kernel.Weights
+	Only    []string // of Parts; none: all
 	Done    func(what string)
 }
 
@@ -91,15 +92,21 @@ type Step struct {
 	GFLOPS  float64 `json:"gflops"`
 	Share   float64 `json:"share-of-peak"`
 	Memory  int64   `json:"bytes"` // on the heap: weights, moments, gradients, activations
+	Allocs  float64 `json:"allocations"`
+	Garbage float64 `json:"allocated-bytes"`
 }
 
 // Decode is generation, a token at a time.
 type Decode struct {
-	Preset  string  `json:"preset"`
-	Threads int     `json:"threads"`
-	Speed   float64 `json:"tokens-per-second"`
-	GBs     float64 `json:"gigabytes-per-second"` // of weights read
-	Share   float64 `json:"share-of-read"`        // of what reading alone reaches
+	Preset  string         `json:"preset"`
+	Weights kernel.Weights `json:"weights"`
+	Threads int            `json:"threads"`
+	Speed   float64        `json:"tokens-per-second"`
+	GBs     float64        `json:"gigabytes-per-second"` // of weights read
+	Share   float64        `json:"share-of-read"`        // of what reading memory reaches, measured in turn
+	Token   int64          `json:"token-bytes"`          // weights that a token reads
+	Memory  int64          `json:"bytes"`                // of the weights
+	Allocs  float64        `json:"allocations"`
 }
 
 // perSecond returns how often f can be done in a second.
@@ -178,8 +185,17 @@ func (r *Report) peak(path string, threads int) float64 {
 // readBytes is more than the caches of common processors hold.
 const readBytes = 512 << 20
 
+// manyBytes is so many to read. They are written first: memory that never was is one page.
+func manyBytes() []float32 {
+	x := kernel.Large[float32](readBytes / 4)
+	for i := range x {
+		x[i] = 1
+	}
+	return x
+}
+
 func reads(ctx context.Context, o *Options, r *Report) error {
-	x := make([]float32, readBytes/4)
+	x := manyBytes()
 	for _, threads := range o.Threads {
 		c := kernel.NewCPU[float32](threads)
 		speed := perSecond(ctx, o, func() { c.Read(x) })
@@ -227,19 +243,64 @@ func share(x, of float64) float64 {
 }
 
 func decodes(ctx context.Context, o *Options, r *Report) error {
+	memory := manyBytes()
 	for _, p := range o.Presets {
 		shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
 		params := rwkv.Init(shape, 1, slices.Max(o.Threads))
-		state := rwkv.NewState[float32](shape, 1)
-		// A token reads every weight but the other rows of the embedding.
-		bytes := 4 * float64(shape.Parameters()-int64(o.Vocab-1)*int64(p.Embd))
-		for i, threads := range o.Threads {
-			s := rwkv.NewStepper(kernel.NewCPU[float32](threads), params)
-			next := uint32(0)
-			speed := perSecond(ctx, o, func() { s.Step(state, next); next = (next + 1) % uint32(o.Vocab) })
-			r.Decodes = append(r.Decodes, Decode{p.Name, threads, speed, speed * bytes / 1e9, share(speed*bytes/1e9, r.Reads[i].GBs)})
+		for _, kind := range o.Weights {
+			for _, threads := range o.Threads {
+				d := Decode{Preset: p.Name, Weights: kind, Threads: threads}
+				d.measure(ctx, o, params, memory)
+				r.Decodes = append(r.Decodes, d)
+			}
 		}
 		o.Done("decoding of " + p.Name)
 	}
 	return nil
+}
+
+// measure generates, and reads memory, in turn: what other work there is on the machine slows
+// both.
+func (d *Decode) measure(ctx context.Context, o *Options, params *rwkv.Params[float32], memory []float32) {
+	c := kernel.NewCPU[float32](d.Threads)
+	s, state := rwkv.NewStepper(c, params, d.Weights), rwkv.NewState[float32](params.Config, 1)
+	d.Token, d.Memory = s.TokenBytes(), s.Bytes()
+	next := uint32(0)
+	token := func() { s.Step(state, next); next = (next + 1) % uint32(params.Vocab) }
+	token() // warm
+	c.Read(memory)
+	var speeds, shares []float64
+	for range o.Runs {
+		if ctx.Err() != nil {
+			return
+		}
+		start, n := time.Now(), 0
+		c.Read(memory)
+		read := readBytes / time.Since(start).Seconds()
+		start = time.Now()
+		for time.Since(start) < o.Time/time.Duration(o.Runs) || n == 0 {
+			token()
+			n++
+		}
+		speed := float64(n) / time.Since(start).Seconds()
+		speeds, shares = append(speeds, speed), append(shares, speed*float64(d.Token)/read)
+	}
+	slices.Sort(speeds)
+	slices.Sort(shares)
+	d.Speed, d.Share = speeds[o.Runs/2], shares[o.Runs/2]
+	d.GBs = d.Speed * float64(d.Token) / 1e9
+	const times = 10
+	before, _ := allocated()
+	for range times {
+		token()
+	}
+	after, _ := allocated()
+	d.Allocs = float64(after-before) / times
+}
+
+// allocated is how many objects and bytes were allocated so far.
+func allocated() (objects, bytes uint64) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs, m.TotalAlloc
 }

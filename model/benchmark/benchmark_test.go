@@ -13,13 +13,14 @@ import (
 // Every figure is there, positive and finite; how large it is says the machine.
 func TestRun(t *testing.T) {
 	paths := kernel.Paths()
-	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Runs: 3, Batch: 2, Seq: 12, Accum: 3}
+	o := Options{Presets: []rwkv.Preset{{Name: "tiny", Embd: 16, Layers: 1, FFN: 32}}, Vocab: 40, Threads: []int{1, 2}, Paths: paths, Time: time.Millisecond, Runs: 3, Batch: 2, Seq: 12, Accum: 3,
+		Weights: []kernel.Weights{kernel.FP32, kernel.BF16, kernel.Int8}}
 	r, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := len(paths) * 2
-	if len(r.Peaks) != n-2 || len(r.Reads) != 2 || len(r.Gemms) != 3*n || len(r.Steps) != n || len(r.Decodes) != 2 {
+	if len(r.Peaks) != n-2 || len(r.Reads) != 2 || len(r.Gemms) != 3*n || len(r.Steps) != n || len(r.Decodes) != 6 {
 		t.Errorf("%d peaks, %d reads, %d products, %d steps, %d decodes", len(r.Peaks), len(r.Reads), len(r.Gemms), len(r.Steps), len(r.Decodes))
 	}
 	for _, g := range r.Gemms {
@@ -28,17 +29,17 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for _, s := range r.Steps {
-		if !(s.Speed > 0) || !(s.GFLOPS > 0) || s.Memory <= 0 || s.Tokens != 72 || (s.Share > 0) != (s.Path != "go") {
+		if !(s.Speed > 0) || !(s.GFLOPS > 0) || s.Memory <= 0 || s.Allocs < 1 || s.Garbage < s.Allocs || s.Tokens != 72 || (s.Share > 0) != (s.Path != "go") {
 			t.Errorf("%+v", s)
 		}
 	}
 	for _, d := range r.Decodes {
-		if !(d.Speed > 0) || !(d.Share > 0) {
+		if !(d.Speed > 0) || !(d.GBs > 0) || !(d.Share > 0) || d.Token <= 0 || d.Token >= d.Memory || d.Allocs != 0 {
 			t.Errorf("%+v", d)
 		}
 	}
 	o.Only = []string{Generation}
-	if r, err := Run(t.Context(), o); err != nil || len(r.Peaks) == 0 || len(r.Gemms)+len(r.Steps) > 0 || len(r.Decodes) != 2 {
+	if r, err := Run(t.Context(), o); err != nil || len(r.Peaks) == 0 || len(r.Gemms)+len(r.Steps) > 0 || len(r.Decodes) != 6 {
 		t.Errorf("generation only: %+v %v", r, err)
 	}
 	o.Only = nil

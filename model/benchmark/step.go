@@ -42,17 +42,21 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 	defer enough()
 	before := heap()
 	var memory int64
-	var took []float64 // seconds
+	var objects, bytes uint64 // allocated in the steps that are measured
+	var took []float64        // seconds
 	var begun, last time.Time
 	onStep := func(step int) {
 		switch {
 		case step == 2:
 			memory = heap() - before
 			begun = time.Now()
+			objects, bytes = allocated()
 		case step > 2:
 			took = append(took, time.Since(last).Seconds())
 			if len(took) >= o.Runs && time.Since(begun) >= o.Time {
 				enough()
+				o, b := allocated()
+				objects, bytes = o-objects, b-bytes
 			}
 		}
 		last = time.Now()
@@ -64,8 +68,9 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 	if training.Err() == nil {
 		return Step{}, err
 	}
+	n := float64(len(took))
 	slices.Sort(took)
-	s := Step{Path: path, Preset: p.Name, Threads: threads, Batch: o.Batch, Seq: o.Seq, Accum: o.Accum, Tokens: o.rows() * o.Accum, Memory: memory}
+	s := Step{Path: path, Preset: p.Name, Threads: threads, Batch: o.Batch, Seq: o.Seq, Accum: o.Accum, Tokens: o.rows() * o.Accum, Memory: memory, Allocs: float64(objects) / n, Garbage: float64(bytes) / n}
 	s.Speed = float64(s.Tokens) / took[len(took)/2]
 	s.GFLOPS = s.Speed * float64(shape.TrainFLOPs()) / 1e9
 	return s, nil

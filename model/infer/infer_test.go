@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
@@ -52,7 +53,7 @@ func saved(t testing.TB) string {
 
 func load(t testing.TB) *Model {
 	t.Helper()
-	m, err := Load(saved(t))
+	m, err := Load(saved(t), kernel.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +93,78 @@ func TestScore(t *testing.T) {
 		}
 	}
 	m.Score(nil, func(int, []float32) { t.Error("a position of no tokens") })
-	if n := testing.AllocsPerRun(20, func() { m.Step(s, 7) }); n != 0 {
-		t.Errorf("a step allocates %g times", n)
+}
+
+// Weights of fewer bits predict nearly the same, in less memory; the bits do not depend on the
+// number of threads, and no step allocates.
+func TestWeights(t *testing.T) {
+	dir := saved(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	tokens := make([]uint32, 60)
+	for i := range tokens {
+		tokens[i] = uint32(r.IntN(257))
+	}
+	var whole [][]float32
+	var bytes int64
+	for _, q := range []struct {
+		kind  kernel.Weights
+		near  float64 // of the logits' size
+		share float64 // of the memory in float32
+	}{{kernel.FP32, 0, 1}, {kernel.BF16, 0.01, 0.8}, {kernel.Int8, 0.03, 0.8}} {
+		m, err := Load(dir, q.kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logits [][]float32
+		for threads := 1; threads <= 3; threads++ {
+			m.SetThreads(threads)
+			s := m.NewState()
+			for i, id := range tokens {
+				got := m.Step(s, id)
+				if threads == 1 {
+					logits = append(logits, slices.Clone(got))
+				} else if !slices.Equal(got, logits[i]) {
+					t.Fatalf("%s: token %d: other logits with %d threads", q.kind, i, threads)
+				}
+			}
+			if n := testing.AllocsPerRun(20, func() { m.Step(s, 7) }); n != 0 {
+				t.Errorf("%s: a step on %d threads allocates %g times", q.kind, threads, n)
+			}
+		}
+		if q.kind == kernel.FP32 {
+			whole, bytes = logits, m.Bytes()
+			if bytes != 4*m.Config.Parameters() {
+				t.Errorf("%d bytes of %d parameters", bytes, m.Config.Parameters())
+			}
+		} else {
+			positions := 0
+			m.Score(tokens, func(pos int, got []float32) {
+				if positions++; !slices.Equal(got, logits[pos]) {
+					t.Errorf("%s: Score of position %d is not what Step gives", q.kind, pos)
+				}
+			})
+			if positions != len(tokens) || m.params != nil {
+				t.Errorf("%s: %d positions; float32 weights kept: %v", q.kind, positions, m.params != nil)
+			}
+			if generate(t, m, "Olá", Options{MaxTokens: 20, Temperature: 1, Seed: 2}) == "" {
+				t.Errorf("%s: no text", q.kind)
+			}
+		}
+		if float64(m.Bytes()) > q.share*float64(bytes) {
+			t.Errorf("%s: %d bytes, %d in fp32", q.kind, m.Bytes(), bytes)
+		}
+		var off, size float64
+		for i := range logits {
+			for j, v := range logits[i] {
+				off += math.Pow(float64(v-whole[i][j]), 2)
+				size += math.Pow(float64(whole[i][j]), 2)
+			}
+		}
+		if e := math.Sqrt(off / size); e > q.near {
+			t.Errorf("%s: logits are %.4f of their size off", q.kind, e)
+		} else {
+			t.Logf("%s: logits %.5f of their size off, %d bytes", q.kind, e, m.Bytes())
+		}
 	}
 }
 
@@ -208,7 +279,7 @@ func TestRefuses(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "tokenizer.json")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
+	if _, err := Load(dir, kernel.FP32); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
 		t.Errorf("no tokenizer: %v", err)
 	}
 	dir = saved(t)
@@ -219,7 +290,7 @@ func TestRefuses(t *testing.T) {
 	if err := small.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "has 256 tokens, the network 257") {
+	if _, err := Load(dir, kernel.FP32); err == nil || !strings.Contains(err.Error(), "has 256 tokens, the network 257") {
 		t.Errorf("another tokenizer: %v", err)
 	}
 }

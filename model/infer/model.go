@@ -16,8 +16,9 @@ type Model struct {
 	Config    rwkv.Config
 	Tokenizer *tokenizer.Tokenizer
 
-	params  *rwkv.Params[float32]
+	params  *rwkv.Params[float32] // only in kernel.FP32
 	threads int
+	cpu     *kernel.CPU[float32] // of step
 	step    *rwkv.Stepper[float32]
 	chunk   *rwkv.Network[float32]
 }
@@ -25,8 +26,10 @@ type Model struct {
 // State is what the model remembers of the tokens it has read: 5·L·d numbers.
 type State = rwkv.State[float32]
 
-// Load opens a model directory: config.json, model.safetensors, tokenizer.json.
-func Load(dir string) (*Model, error) {
+// Load opens a model directory: config.json, model.safetensors, tokenizer.json. The matrices
+// are rounded to a kind of weights once; of any other than kernel.FP32 the model keeps nothing in
+// float32 but the vectors, and takes about 8 bytes a parameter only until Load returns.
+func Load(dir string, kind kernel.Weights) (*Model, error) {
 	p, err := hf.Load(dir)
 	if err != nil {
 		return nil, err
@@ -38,19 +41,27 @@ func Load(dir string) (*Model, error) {
 	if t.VocabSize() != p.Vocab {
 		return nil, fmt.Errorf("the tokenizer in %s has %d tokens, the network %d: they are not of one model", dir, t.VocabSize(), p.Vocab)
 	}
-	return newModel(p, t), nil
+	return newModel(p, t, kind), nil
 }
 
-func newModel(p *rwkv.Params[float32], t *tokenizer.Tokenizer) *Model {
-	return &Model{Config: p.Config, Tokenizer: t, params: p, threads: 1, step: rwkv.NewStepper(kernel.NewCPU[float32](1), p)}
+func newModel(p *rwkv.Params[float32], t *tokenizer.Tokenizer, kind kernel.Weights) *Model {
+	m := &Model{Config: p.Config, Tokenizer: t, threads: 1, cpu: kernel.NewCPU[float32](1)}
+	m.step = rwkv.NewStepper(m.cpu, p, kind)
+	if kind == kernel.FP32 {
+		m.params = p
+	}
+	return m
 }
 
-// SetThreads says how many threads Score and the reading of a prompt may use. It never
-// changes their result.
+// SetThreads says how many threads the model may use. It never changes a result.
 func (m *Model) SetThreads(n int) {
 	m.threads = n
+	m.cpu.SetThreads(n)
 	m.chunk = nil
 }
+
+// Bytes is the memory of the weights.
+func (m *Model) Bytes() int64 { return m.step.Bytes() }
 
 // NewState returns the state before the first token.
 func (m *Model) NewState() State { return rwkv.NewState[float32](m.Config, 1) }
@@ -66,13 +77,20 @@ const chunkTokens = 256
 // what follows it, in order: visit(i, …) has the prediction of tokens[i+1]. visit may
 // overwrite logits, which are gone when it returns.
 func (m *Model) Score(tokens []uint32, visit func(pos int, logits []float32)) {
-	m.read(m.NewState(), tokens, func(n *rwkv.Network[float32], at, rows int) {
-		n.Logits(0, rows, func(i int, logits []float32) { visit(at+i, logits) })
-	})
+	m.read(m.NewState(), tokens, 0, visit)
 }
 
-// read reads tokens into s, chunk by chunk; after has each chunk's network.
-func (m *Model) read(s State, tokens []uint32, after func(n *rwkv.Network[float32], at, rows int)) {
+// read reads tokens into s and calls visit as Score does, for positions from a first on. In
+// float32 it goes chunk by chunk; weights of other kinds are only for one token at a time.
+func (m *Model) read(s State, tokens []uint32, first int, visit func(pos int, logits []float32)) {
+	if m.params == nil {
+		for i, id := range tokens {
+			if logits := m.Step(s, id); i >= first {
+				visit(i, logits)
+			}
+		}
+		return
+	}
 	for at := 0; at < len(tokens); at += chunkTokens {
 		rows := min(chunkTokens, len(tokens)-at)
 		n := m.chunk
@@ -83,6 +101,6 @@ func (m *Model) read(s State, tokens []uint32, after func(n *rwkv.Network[float3
 			m.chunk = n
 		}
 		n.Forward(tokens[at:at+rows], s, nil)
-		after(n, at, rows)
+		n.Logits(max(0, first-at), rows, func(i int, logits []float32) { visit(at+i, logits) })
 	}
 }

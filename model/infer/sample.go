@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/ptbr-slm/pipeline/model/kernel"
-	"github.com/ptbr-slm/pipeline/model/rwkv"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
@@ -113,11 +112,7 @@ func (m *Model) Generate(ctx context.Context, prompt string, o Options, emit fun
 	tokens := m.Tokenizer.Encode([]uint32{end}, prompt)
 	s := m.NewState()
 	last := make([]float32, m.Config.Vocab)
-	m.read(s, tokens, func(n *rwkv.Network[float32], at, rows int) {
-		if at+rows == len(tokens) {
-			n.Logits(rows-1, rows, func(_ int, logits []float32) { copy(last, logits) })
-		}
-	})
+	m.read(s, tokens, len(tokens)-1, func(_ int, logits []float32) { copy(last, logits) })
 	draw, stream, logits := newSampler(o), m.Tokenizer.NewStream(), last
 	for i := range o.MaxTokens {
 		if err := ctx.Err(); err != nil {

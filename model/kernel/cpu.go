@@ -38,12 +38,24 @@ type CPU[T Float] struct {
 	squares []float64 // sums of squares by span
 	tasks   tasks[T]
 	share   sharing
+	team    *team[T]
 }
 
 // NewCPU returns a CPU of so many threads, at least one.
 func NewCPU[T Float](threads int) *CPU[T] {
 	threads = max(threads, 1)
 	return &CPU[T]{threads: threads, path: fastest[T](), local: make([][]T, threads)}
+}
+
+// SetThreads changes the number of threads, to at least one.
+func (c *CPU[T]) SetThreads(n int) {
+	c.threads = max(n, 1)
+	c.local = make([][]T, c.threads)
+	c.share.work = nil
+	if c.team != nil {
+		c.team.stop()
+		c.team = nil
+	}
 }
 
 // Scratch is the memory, in bytes, that the CPU has laid aside for its kernels so far.

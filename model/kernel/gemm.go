@@ -186,25 +186,6 @@ func (c *CPU[T]) LinearBackward(dx, dw, dy, x, w []T, rows, in, out int, add boo
 	c.Gemm(true, false, out, in, rows, dy, x, dw, false)
 }
 
-// Gemv computes y = w·x: w [out,in].
-func (c *CPU[T]) Gemv(y, w, x []T) {
-	in := len(x)
-	c.tasks.gemv = gemv[T]{c.path, y, w, x}
-	c.spans(len(y), max(1, span/max(in, 1)), &c.tasks.gemv)
-}
-
-type gemv[T Float] struct {
-	path    *path[T]
-	y, w, x []T
-}
-
-func (k *gemv[T]) span(_, lo, hi int) {
-	in := len(k.x)
-	for i := lo; i < hi; i++ {
-		k.y[i] = k.path.dot(k.w[i*in:(i+1)*in], k.x)
-	}
-}
-
 // packA4 lays out four rows as two pairs, pair by pair: (a0,a1) for each p, then
 // (a2,a3) for each p.
 func packA4[T Float](dst, a []T, row, col, m, k int) {

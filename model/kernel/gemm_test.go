@@ -86,15 +86,6 @@ func TestLinear(t *testing.T) {
 	checkGrad(t, "dx", x, dx, f)
 	checkGrad(t, "dw", w, dw, f)
 	f()
-	for threads := 1; threads <= 2; threads++ {
-		v := make([]float64, out)
-		NewCPU[float64](threads).Gemv(v, w, x[:in])
-		for i := range v {
-			if math.Abs(v[i]-y[i]) > 1e-14 {
-				t.Fatalf("gemv %g, gemm %g", v[i], y[i])
-			}
-		}
-	}
 }
 
 func BenchmarkGemm(b *testing.B) {

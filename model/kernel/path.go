@@ -37,6 +37,13 @@ type path[T Float] struct {
 	sum func(x []T) T    // 16 lanes, folded by halves
 	top func(x []T) T    // the largest, in 16 lanes
 
+	// Of a matrix and one vector: float32 (gemv.go), pairs of bfloat16, and int8.
+	gemv      func(y, w, x []T)
+	gemvPairs func(y []T, w []uint32, x []T)
+	gemvBytes func(y []T, w []uint32, scales []T, x []uint32, xs []T)
+	quantize  func(dst []uint32, x []T, inv T)
+	magnitude func(x []T) T
+
 	exp, sigmoid            func(x []T)
 	add, gate               func(y, a, b []T)
 	addGate                 func(y, a, r, v []T)
@@ -60,6 +67,7 @@ type path[T Float] struct {
 
 func plain[T Float]() *path[T] {
 	p := &path[T]{name: "go", pair: 1, mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
+		gemv: gemv[T], gemvPairs: gemvPairs[T], gemvBytes: gemvBytes[T], quantize: quantize[T], magnitude: magnitude[T],
 		dot: dot[T], sum: sum[T], top: top[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
 		sigmoidGateBackward: sigmoidGateBackward[T], squaredReLU: squaredReLU[T], squaredReLUBackward: squaredReLUBackward[T],
 		scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],

@@ -13,6 +13,7 @@ func vectorPaths() (all []*path[float32]) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
 		all = append(all, &path[float32]{name: "avx512", pair: 1, direct: true, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+			gemv: gemvAVX512, gemvPairs: gemvPairsAVX512, gemvBytes: gemvBytesAVX512, quantize: quantizeAVX512, magnitude: magnitudeAVX512,
 			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
 			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
@@ -21,6 +22,7 @@ func vectorPaths() (all []*path[float32]) {
 	}
 	if x.HasAVX2 && x.HasFMA {
 		all = append(all, &path[float32]{name: "avx2", pair: 1, direct: true, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+			gemv: gemvAVX2, gemvPairs: gemvPairsAVX2, gemvBytes: gemvBytesAVX2, quantize: quantizeAVX2, magnitude: magnitudeAVX2,
 			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
 			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,

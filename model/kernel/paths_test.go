@@ -84,7 +84,12 @@ func battery(c *CPU[float32], batch, steps, d, vocab int, rough bool) (all [][]f
 	all = append(all, []float32{float32(c.SumSquares(p))})
 	row := some(d)
 	c.TokenShiftRow(buf(d), row, g, b)
-	c.Gemv(buf(vocab), in(vocab*d), row)
+	weights := in(vocab * d)
+	var list []Product[float32]
+	for _, kind := range []Weights{FP32, BF16, Int8} {
+		list = append(list, NewProduct(buf(vocab), Pack(kind, make([]uint32, kind.Words(vocab, d)), weights, vocab, d), row))
+	}
+	c.Products(list)
 	for form := range 8 {
 		ta, tb, add := form&1 != 0, form&2 != 0, form&4 != 0
 		c.Gemm(ta, tb, n, vocab, d, x, in(vocab*d), some(n*vocab), add)

@@ -19,7 +19,6 @@ type tasks[T Float] struct {
 	loop5             loop5[T]
 	product           product[T]
 	words             words[T]
-	gemv              gemv[T]
 	norm              normRows[T]
 	normBackward      normRowsBackward[T]
 	shift             shiftRows[T]

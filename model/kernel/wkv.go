@@ -66,8 +66,15 @@ func (c *CPU[T]) Decay(w, decay []T) {
 func (c *CPU[T]) WKV(y, w, u, k, v []T, s WKVState[T], fresh []bool) {
 	ch := len(w)
 	blocks := (ch + wkvChannels - 1) / wkvChannels
-	c.tasks.wkv = wkvTask[T]{c, y, w, u, k, v, s, fresh, len(k) / len(s.A), blocks}
-	c.each(len(s.A)/ch*blocks, &c.tasks.wkv)
+	steps, parts := len(k)/len(s.A), len(s.A)/ch*blocks
+	c.tasks.wkv = wkvTask[T]{c, y, w, u, k, v, s, fresh, steps, blocks}
+	if steps == 1 { // too little for goroutines
+		for i := range parts {
+			c.tasks.wkv.do(0, i)
+		}
+		return
+	}
+	c.each(parts, &c.tasks.wkv)
 }
 
 type wkvTask[T Float] struct {

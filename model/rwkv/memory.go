@@ -34,7 +34,7 @@ func InferBytes(c Config, weight int) int64 {
 	n := int64(20 * c.Layers * c.Embd)
 	for _, t := range c.Tensors() {
 		size := int64(t.End - t.Start)
-		if t.Group != Matrix {
+		if !t.Group.IsMatrix() {
 			n += 4 * size
 			continue
 		}

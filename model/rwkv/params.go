@@ -113,7 +113,7 @@ type Block[T kernel.Float] struct {
 // NewParams returns zeros.
 func NewParams[T kernel.Float](c Config) *Params[T] {
 	tensors := c.Tensors()
-	p := &Params[T]{Config: c, Flat: make([]T, tensors[len(tensors)-1].End)}
+	p := &Params[T]{Config: c, Flat: kernel.Large[T](tensors[len(tensors)-1].End)}
 	views := make([][]T, len(tensors))
 	for i, t := range tensors {
 		views[i] = p.Flat[t.Start:t.End:t.End]

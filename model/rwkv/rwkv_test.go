@@ -211,7 +211,7 @@ func TestForwardsAgree(t *testing.T) {
 		m.Forward(tokens[8*i:8*i+8], s, nil)
 		m.Logits(0, 8, keep)
 	}
-	step, q := NewStepper(cpu, p), NewState[float64](c, 1)
+	step, q := NewStepper(cpu, p, kernel.FP32), NewState[float64](c, 1)
 	for i, id := range tokens {
 		for j, v := range step.Step(q, id) {
 			if math.Abs(v-all[i][j]) > 1e-10 || math.Abs(v-all[24+i][j]) > 1e-10 {
@@ -232,6 +232,31 @@ func TestForwardsAgree(t *testing.T) {
 	}
 	if a := testing.AllocsPerRun(10, func() { step.Step(q, 3) }); a != 0 {
 		t.Errorf("a step allocates %g times", a)
+	}
+}
+
+// A Stepper takes the memory that is said of it, in each kind of weights, and what it reads for
+// a token is all of that but the embedding, unless the head is the embedding.
+func TestInferBytes(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		c := Config{Vocab: 100, Embd: 64, Layers: 2, FFN: 576, Tied: tied} // nothing to fill up
+		p := NewParams[float32](c)
+		for kind, bytes := range map[kernel.Weights]int{kernel.FP32: 4, kernel.BF16: 2, kernel.Int8: 1} {
+			s := NewStepper(kernel.NewCPU[float32](1), p, kind)
+			state := int64(4 * 5 * c.Layers * c.Embd)
+			want := InferBytes(c, bytes) - state
+			if s.Bytes() != want {
+				t.Errorf("%s, tied %v: %d bytes, InferBytes says %d", kind, tied, s.Bytes(), want)
+			}
+			emb := int64(0)
+			if !tied {
+				m := kernel.Pack(kind, make([]uint32, kind.Words(c.Vocab, c.Embd)), p.Emb, c.Vocab, c.Embd)
+				emb = m.Bytes()
+			}
+			if s.TokenBytes() != s.Bytes()-emb {
+				t.Errorf("%s, tied %v: a token reads %d of %d bytes", kind, tied, s.TokenBytes(), s.Bytes())
+			}
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/model/eval"
 	"github.com/ptbr-slm/pipeline/model/infer"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
@@ -87,7 +88,7 @@ func (e *Evaluator) Run(ctx context.Context, t stage.Task) error {
 	if err != nil {
 		return err
 	}
-	m, err := infer.Load(dir)
+	m, err := infer.Load(dir, kernel.FP32)
 	if err != nil {
 		return fmt.Errorf("model: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ptbr-slm/pipeline/corpus"
 	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
 	"github.com/ptbr-slm/pipeline/model/infer"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 	"github.com/ptbr-slm/pipeline/stages/page/pagetest"
 )
@@ -56,7 +57,7 @@ func TestFigures(t *testing.T) {
 	}
 	j, page := report(t, r)
 	pagetest.Check(t, page)
-	m, err := infer.Load("testdata/model")
+	m, err := infer.Load("testdata/model", kernel.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}

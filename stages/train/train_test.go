@@ -11,6 +11,7 @@ import (
 
 	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
 	"github.com/ptbr-slm/pipeline/model/infer"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/train"
 )
 
@@ -43,7 +44,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m, err := infer.Load(dir)
+	m, err := infer.Load(dir, kernel.FP32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestGolden(t *testing.T) {
 	}
 	tokens := []uint32{'"', 'i', 'n'}
 	cpu := kernel.NewCPU[float32](1)
-	step, s := rwkv.NewStepper(cpu, p), rwkv.NewState[float32](p.Config, 1)
+	step, s := rwkv.NewStepper(cpu, p, kernel.FP32), rwkv.NewState[float32](p.Config, 1)
 	var got []float32
 	for _, id := range tokens {
 		got = step.Step(s, id)
