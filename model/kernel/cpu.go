@@ -14,8 +14,7 @@
 package kernel
 
 import (
-	"sync"
-	"sync/atomic"
+	"runtime"
 	"unsafe"
 )
 
@@ -28,7 +27,6 @@ type CPU[T Float] struct {
 	threads int
 	path    *path[T]
 	packA   []T
-	packB   []T
 	rows    []T       // partial sums by block of rows
 	matrix  []T       // of Muon: two as large as the matrix
 	square  []T       // of Muon: two of its smaller side
@@ -37,8 +35,7 @@ type CPU[T Float] struct {
 	zeros   []T       // a row of them
 	squares []float64 // sums of squares by span
 	tasks   tasks[T]
-	share   sharing
-	team    *team[T]
+	team    *team // nil until there is work for more than one
 }
 
 // NewCPU returns a CPU of so many threads, at least one.
@@ -51,16 +48,15 @@ func NewCPU[T Float](threads int) *CPU[T] {
 func (c *CPU[T]) SetThreads(n int) {
 	c.threads = max(n, 1)
 	c.local = make([][]T, c.threads)
-	c.share.work = nil
 	if c.team != nil {
-		c.team.stop()
+		c.team.stop() // the cleanup may do so again
 		c.team = nil
 	}
 }
 
 // Scratch is the memory, in bytes, that the CPU has laid aside for its kernels so far.
 func (c *CPU[T]) Scratch() int64 {
-	n := cap(c.packA) + cap(c.packB) + cap(c.rows) + cap(c.matrix) + cap(c.square) + cap(c.zeros)
+	n := cap(c.packA) + cap(c.rows) + cap(c.matrix) + cap(c.square) + cap(c.zeros)
 	for _, s := range c.local {
 		n += cap(s)
 	}
@@ -71,42 +67,17 @@ func (c *CPU[T]) Scratch() int64 {
 // each does all n parts of k, from at most c.threads goroutines that take the next part from a
 // shared counter.
 func (c *CPU[T]) each(n int, k task) {
-	threads := min(c.threads, n)
-	if threads <= 1 {
+	if c.threads == 1 || n <= 1 {
 		for i := range n {
 			k.do(0, i)
 		}
 		return
 	}
-	s := &c.share
-	if s.work == nil {
-		for thread := range c.threads {
-			s.work = append(s.work, func() { s.take(thread); s.done.Done() })
-		}
+	if c.team == nil {
+		c.team = newTeam(c.threads - 1)
+		runtime.AddCleanup(c, (*team).stop, c.team)
 	}
-	s.n, s.of = int64(n), k
-	s.next.Store(0)
-	s.done.Add(threads - 1)
-	for _, work := range s.work[1:threads] {
-		go work()
-	}
-	s.take(0)
-	s.done.Wait()
-}
-
-// sharing is a task that several goroutines do.
-type sharing struct {
-	of   task
-	n    int64
-	next atomic.Int64
-	done sync.WaitGroup
-	work []func() // by thread, made once
-}
-
-func (s *sharing) take(thread int) {
-	for i := s.next.Add(1) - 1; i < s.n; i = s.next.Add(1) - 1 {
-		s.of.do(thread, int(i))
-	}
+	c.team.do(n, k)
 }
 
 // spans is each over [0, n) in spans of at most size.

@@ -199,10 +199,27 @@ func (c *CPU[T]) Products(list []Product[T]) {
 		}
 		return
 	}
-	if c.team == nil {
-		c.team = newTeam(c)
+	c.tasks.products = products[T]{c.path, list}
+	c.each(chunks, &c.tasks.products)
+}
+
+// products are done chunk by chunk, those of the first before those of the second.
+type products[T Float] struct {
+	path *path[T]
+	list []Product[T]
+}
+
+func (q *products[T]) do(_, chunk int) {
+	for i := range q.list {
+		p := &q.list[i]
+		n := p.chunks()
+		if chunk < n {
+			lo := chunk * p.rows
+			p.run(q.path, lo, min(lo+p.rows, len(p.y)))
+			return
+		}
+		chunk -= n
 	}
-	c.team.do(c.path, list, chunks)
 }
 
 func (p *Product[T]) chunks() int { return (len(p.y) + p.rows - 1) / p.rows }

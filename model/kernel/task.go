@@ -12,6 +12,7 @@ type spanned interface{ span(thread, lo, hi int) }
 type tasks[T Float] struct {
 	cut               cut
 	sums              rowSums[T]
+	products          products[T]
 	loop1             loop1[T]
 	loop2             loop2[T]
 	loop3             loop3[T]

@@ -5,111 +5,118 @@ import (
 	"sync/atomic"
 )
 
-// team is threads that wait for products. What a token needs are a hundred of them, of some
-// microseconds each: too many to start goroutines for, so the team looks out for the next one
-// in a loop, and sleeps only when none comes for some time.
-type team[T Float] struct {
-	// turn is the number of the job in its upper half and how many of its chunks are not taken
-	// in the lower one. Who takes a chunk counts it down and has it for itself; the job's number
-	// keeps a chunk of the job before from being taken for one of this.
-	turn   atomic.Uint64
-	undone atomic.Int64 // chunks
-	asleep atomic.Int64
-	wake   chan struct{} // one for each that sleeps; closed at the end
-
-	cleanup runtime.Cleanup // ends the team when the CPU is collected
-
-	// The job, which stands until all its chunks are done.
-	path *path[T]
-	list []Product[T]
+// team is the goroutines that work along with the one that calls. Waking one that sleeps takes
+// longer than many a kernel runs, so between jobs they look out for the next for a while
+// before they sleep; and a job never waits for one that has not come.
+type team struct {
+	// state holds the number of the job in its upper half, open while it takes helpers, and in
+	// the low bits how many are at it.
+	state atomic.Uint64
+	next  atomic.Int64 // part of the job
+	n     int          // parts of the job
+	of    task
+	// of each helper
+	asleep []atomic.Bool
+	wake   []chan struct{}
+	ended  atomic.Bool
 }
 
 const (
-	// spins is how many looks, of a nanosecond or so, are worth more than going to sleep: what
-	// goes on between two products of a token takes less.
-	spins = 1 << 15
-	// politeSpins is after how many looks others may have the processor.
-	politeSpins = 1 << 10
+	job  = 1 << 32
+	open = 1 << 31
+	// lookouts is how often a helper looks for a job, 64 times on end, before it sleeps: some
+	// 200 µs, twice what it takes to wake one in a virtual machine.
+	lookouts = 1000
 )
 
-// newTeam starts the threads of c but the one that calls. They end with stop, or when c is
-// collected.
-func newTeam[T Float](c *CPU[T]) *team[T] {
-	t := &team[T]{wake: make(chan struct{}, c.threads-1)}
-	for range c.threads - 1 {
-		go t.work()
+// newTeam starts n helpers. They end after stop.
+func newTeam(n int) *team {
+	t := &team{asleep: make([]atomic.Bool, n), wake: make([]chan struct{}, n)}
+	for i := range n {
+		t.wake[i] = make(chan struct{}, 1)
+		go t.help(i)
 	}
-	t.cleanup = runtime.AddCleanup(c, func(wake chan struct{}) { close(wake) }, t.wake)
 	return t
 }
 
-// stop ends the threads, which must have nothing to do.
-func (t *team[T]) stop() {
-	t.cleanup.Stop()
-	close(t.wake)
-}
-
-// do does all products of a list, in so many chunks.
-func (t *team[T]) do(path *path[T], list []Product[T], chunks int) {
-	t.path, t.list = path, list
-	t.undone.Store(int64(chunks))
-	t.turn.Store((t.turn.Load()>>32+1)<<32 | uint64(chunks))
-	for range t.asleep.Load() {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
+// do does all n parts of k; thread is 0 for the caller.
+func (t *team) do(n int, k task) {
+	t.n, t.of = n, k
+	t.next.Store(0)
+	s := (t.state.Load()/job+1)*job | open
+	t.state.Store(s)
+	t.call()
+	t.work(0)
+	for s = t.state.Load(); !t.state.CompareAndSwap(s, s&^open); s = t.state.Load() {
 	}
-	for t.chunk() {
-	}
-	for i := 1; t.undone.Load() > 0; i++ {
-		if i%politeSpins == 0 {
+	for i := 1; t.state.Load()%open != 0; i++ {
+		if i%64 == 0 {
 			runtime.Gosched()
 		}
 	}
+	t.of = nil // it holds the CPU, whose end is the helpers' end
 }
 
-// chunk takes a chunk and does it; it is false when there is none.
-func (t *team[T]) chunk() bool {
-	turn := t.turn.Load()
-	left := int(uint32(turn))
-	if left == 0 {
-		return false
+// call wakes those who sleep.
+func (t *team) call() {
+	for i := range t.asleep {
+		if t.asleep[i].Load() && t.asleep[i].CompareAndSwap(true, false) {
+			t.wake[i] <- struct{}{}
+		}
 	}
-	if !t.turn.CompareAndSwap(turn, turn-1) {
-		return true // another was faster; there may be more
+}
+
+func (t *team) work(thread int) {
+	for {
+		i := int(t.next.Add(1)) - 1
+		if i >= t.n {
+			return
+		}
+		t.of.do(thread, i)
 	}
-	for i := range t.list {
-		p := &t.list[i]
-		n := p.chunks()
-		if left > n {
-			left -= n
+}
+
+// join says whether a job later than done is open and the helper is now at it.
+func (t *team) join(done uint64) (number uint64, ok bool) {
+	for {
+		s := t.state.Load()
+		if s/job == done || s&open == 0 {
+			return 0, false
+		}
+		if t.state.CompareAndSwap(s, s+1) {
+			return s / job, true
+		}
+	}
+}
+
+func (t *team) help(i int) {
+	var done uint64
+	for looked := 1; !t.ended.Load(); looked++ {
+		if number, ok := t.join(done); ok {
+			t.work(i + 1)
+			t.state.Add(^uint64(0))
+			done, looked = number, 0
 			continue
 		}
-		lo := (n - left) * p.rows
-		p.run(t.path, lo, min(lo+p.rows, len(p.y)))
-		break
+		if looked%64 != 0 {
+			continue
+		}
+		runtime.Gosched()
+		if looked < 64*lookouts {
+			continue
+		}
+		looked = 0
+		t.asleep[i].Store(true)
+		// A job or the end may have come before that was seen.
+		if s := t.state.Load(); (s/job != done && s&open != 0 || t.ended.Load()) && t.asleep[i].CompareAndSwap(true, false) {
+			continue
+		}
+		<-t.wake[i]
 	}
-	t.undone.Add(-1)
-	return true
 }
 
-func (t *team[T]) work() {
-	for i := 1; ; i++ {
-		switch {
-		case t.chunk():
-			i = 0
-		case i == spins:
-			t.asleep.Add(1)
-			if uint32(t.turn.Load()) == 0 { // else a job came that did not see the sleeper
-				if _, ok := <-t.wake; !ok {
-					return
-				}
-			}
-			t.asleep.Add(-1)
-			i = 0
-		case i%politeSpins == 0:
-			runtime.Gosched()
-		}
-	}
+// stop ends the helpers.
+func (t *team) stop() {
+	t.ended.Store(true)
+	t.call()
 }
