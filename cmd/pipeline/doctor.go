@@ -120,7 +120,7 @@ func examine(f *storeFlags) []finding {
 	}
 	all = append(all, finding{"processors", "ok", fmt.Sprintf("%d, %s", runtime.NumCPU(), strings.Join(features(), " ")), ""})
 	path, _ := kernel.Path()
-	all = append(all, finding{"kernels", "ok", path + " (PIPELINE_CPU chooses another; all give the same bits)", ""})
+	all = append(all, finding{"kernels", "ok", path + " (PIPELINE_CPU chooses another; all give the same bits in fp32)", ""})
 	mem := finding{"memory", "ok", size(memoryTotal()), ""}
 	if m := memoryTotal(); m > 0 && m < comfortable {
 		mem.State, mem.Advice = "note", "the sample profile wants up to "+size(comfortable)

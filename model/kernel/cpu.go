@@ -26,6 +26,7 @@ type Float interface{ float32 | float64 }
 type CPU[T Float] struct {
 	threads int
 	path    *path[T]
+	native  bool // bfloat16 by the processor's own instruction
 	packA   []T
 	rows    []T       // partial sums by block of rows
 	matrix  []T       // of Muon: two as large as the matrix
@@ -41,7 +42,12 @@ type CPU[T Float] struct {
 // NewCPU returns a CPU of so many threads, at least one.
 func NewCPU[T Float](threads int) *CPU[T] {
 	threads = max(threads, 1)
-	return &CPU[T]{threads: threads, path: fastest[T](), local: make([][]T, threads)}
+	use, _ := chosen()
+	p, ok := any(use.path).(*path[T])
+	if !ok {
+		p = plain[T]()
+	}
+	return &CPU[T]{threads: threads, path: p, native: use.native, local: make([][]T, threads)}
 }
 
 // SetThreads changes the number of threads, to at least one.

@@ -7,41 +7,43 @@ import (
 	"sync"
 )
 
-// chosen is the path of float32 that this process uses: the fastest that the processor
-// has, or the one that PIPELINE_CPU names.
-var chosen = sync.OnceValues(func() (*path[float32], error) {
-	name := os.Getenv("PIPELINE_CPU")
+// chosen is what this process uses: the fastest path of float32 that the processor has, or the
+// one that PIPELINE_CPU names, and whether it multiplies in bfloat16 by the processor's own
+// instruction where bfloat16 is asked for.
+var chosen = sync.OnceValues(func() (choice, error) { return choose(os.Getenv("PIPELINE_CPU")) })
+
+type choice struct {
+	path   *path[float32]
+	native bool
+}
+
+func choose(name string) (choice, error) {
 	all := paths()
-	if name == "" {
-		return all[0], nil
+	fastest := choice{all[0], HasBF16()}
+	if name == "" || name == nativeBF16 && fastest.native {
+		return fastest, nil
 	}
-	var names []string
 	for _, p := range all {
 		if p.name == name {
-			return p, nil
+			return choice{p, false}, nil
 		}
-		names = append(names, p.name)
 	}
-	return all[0], fmt.Errorf("PIPELINE_CPU is %q; this processor has %s", name, strings.Join(names, ", "))
-})
+	return fastest, fmt.Errorf("PIPELINE_CPU is %q; this processor has %s", name, strings.Join(Paths(), ", "))
+}
 
 // paths lists what this processor has, the fastest first and plain Go last.
 func paths() []*path[float32] { return append(vectorPaths(), plain[float32]()) }
 
-// Path names the instruction set that float32 kernels use: avx512, avx2 or go. The
+// Path names the instruction set that kernels use: avx512bf16, avx512, avx2 or go. The
 // environment variable PIPELINE_CPU forces one; the error says that it names none of this
-// processor's, in which case the fastest is used. All give the same bits.
+// processor's, in which case the fastest is used. In float32 all give the same bits, and
+// avx512bf16 is avx512. For products in bfloat16 see ClassBF16.
 func Path() (name string, err error) {
-	p, err := chosen()
-	return p.name, err
-}
-
-func fastest[T Float]() *path[T] {
-	p, _ := chosen()
-	if q, ok := any(p).(*path[T]); ok {
-		return q
+	c, err := chosen()
+	if c.native {
+		return nativeBF16, err
 	}
-	return plain[T]()
+	return c.path.name, err
 }
 
 // Paths names the paths that this processor has, bf16 products included, the fastest
@@ -56,10 +58,11 @@ func Paths() (names []string) {
 	return names
 }
 
-// NewCPUOn is NewCPU on a path that is named, whatever the process uses.
+// NewCPUOn is NewCPU on a path that is named, whatever the process uses. On avx512bf16 products
+// are in bfloat16.
 func NewCPUOn(name string, threads int) (*CPU[float32], error) {
 	c := NewCPU[float32](threads)
-	if name == "avx512bf16" {
+	if c.native = name == nativeBF16 && HasBF16(); c.native {
 		return c, c.UseBF16()
 	}
 	for _, p := range paths() {

@@ -33,7 +33,7 @@ func (c *CPU[T]) Gemm(transA, transB bool, m, n, k int, a, b, out []T, add bool)
 		g.rowB, g.colB = 1, k
 	}
 	g.directA, g.directB = g.path.direct, g.path.direct && !transB
-	if g.path.pair > 1 {
+	if g.path.words != nil {
 		c.words(g)
 	}
 	mr, nr := c.path.mr, c.path.nr
@@ -164,12 +164,17 @@ func (q *words[T]) span(_, lo, hi int) {
 		}
 		return
 	}
+	pair := q.path.pair
 	for w := lo; w < hi; w++ {
-		var next []T // none after an odd k
-		if 2*w+1 < k {
-			next = q.src[(2*w+1)*m : (2*w+2)*m]
+		to, x := q.dst[w*rows:w*rows+m], q.src[pair*w*m:]
+		switch {
+		case pair == 1:
+			q.path.words(to, x[:m])
+		case 2*w+1 < k:
+			q.path.wordsAcross(to, x[:m], x[m:2*m])
+		default:
+			q.path.wordsAcross(to, x[:m], nil)
 		}
-		q.path.wordsAcross(q.dst[w*rows:w*rows+m], q.src[2*w*m:(2*w+1)*m], next)
 		clear(q.dst[w*rows+m : (w+1)*rows])
 	}
 }

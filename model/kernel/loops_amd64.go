@@ -193,6 +193,22 @@ func squaredReLUBackwardAVX512(dx, dy, x []float32) {
 	}
 }
 
+// round16WholeAVX512 rounds x to bfloat16, still as float32.
+//
+//go:noescape
+func round16WholeAVX512(n int, dst, x *float32)
+
+func round16AVX512(dst, x []float32) {
+	x = x[:len(dst)]
+	n := len(dst) &^ 15
+	if n > 0 {
+		round16WholeAVX512(n, &dst[0], &x[0])
+	}
+	if n < len(dst) {
+		round16(dst[n:], x[n:])
+	}
+}
+
 // scaleWholeAVX512 computes y = y·a.
 //
 //go:noescape
@@ -529,6 +545,22 @@ func squaredReLUBackwardAVX2(dx, dy, x []float32) {
 	}
 	if n < len(dx) {
 		squaredReLUBackward(dx[n:], dy[n:], x[n:])
+	}
+}
+
+// round16WholeAVX2 rounds x to bfloat16, still as float32.
+//
+//go:noescape
+func round16WholeAVX2(n int, dst, x *float32)
+
+func round16AVX2(dst, x []float32) {
+	x = x[:len(dst)]
+	n := len(dst) &^ 7
+	if n > 0 {
+		round16WholeAVX2(n, &dst[0], &x[0])
+	}
+	if n < len(dst) {
+		round16(dst[n:], x[n:])
 	}
 }
 

@@ -17,8 +17,8 @@ type path[T Float] struct {
 	packB  func(dst, b []T, row, col, n, k int)
 	// direct says that tile can read A in any layout, and B where rows lie together.
 	direct bool
-	// pair is how many elements of k share a 32-bit word: 2 in bfloat16, where A is
-	// made one of words first, by rows of it or across each two.
+	// pair is how many elements of k share a 32-bit word: 2 with VDPBF16PS. In bfloat16 A
+	// is made one of words first, by rows of it or across each two.
 	pair        int
 	words       func(dst, x []T)
 	wordsAcross func(dst, x, y []T)
@@ -50,6 +50,7 @@ type path[T Float] struct {
 	sigmoidGateBackward     func(dq, dy, dz, r, y []T)
 	squaredReLU             func(y, x []T)
 	squaredReLUBackward     func(dx, dy, x []T)
+	round16                 func(dst, x []T)
 	scale                   func(y []T, a T)
 	subtract                func(y, x []T, a T)
 	axpy                    func(y, x []T, a T)
@@ -70,7 +71,7 @@ func plain[T Float]() *path[T] {
 		gemv: gemv[T], gemvPairs: gemvPairs[T], gemvBytes: gemvBytes[T], quantize: quantize[T], magnitude: magnitude[T],
 		dot: dot[T], sum: sum[T], top: top[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
 		sigmoidGateBackward: sigmoidGateBackward[T], squaredReLU: squaredReLU[T], squaredReLUBackward: squaredReLUBackward[T],
-		scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],
+		round16: round16[T], scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],
 		norm: norm[T], normBackward: normBackward[T], normInput: normInput[T], normInputAdd: normInputAdd[T], adamW: adamW[T],
 		exp: exponential[T], wkv: wkvForward[T], wkvBackward: wkvBackward[T]}
 	if q, ok := any(p).(*path[float32]); ok {

@@ -16,7 +16,7 @@ func vectorPaths() (all []*path[float32]) {
 			gemv: gemvAVX512, gemvPairs: gemvPairsAVX512, gemvBytes: gemvBytesAVX512, quantize: quantizeAVX512, magnitude: magnitudeAVX512,
 			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
-			scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
+			round16: round16AVX512, scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
 			norm: normAVX512, normBackward: normBackwardAVX512, normInput: normInputAVX512, normInputAdd: normInputAddAVX512, adamW: adamWAVX512,
 			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
 	}
@@ -25,7 +25,7 @@ func vectorPaths() (all []*path[float32]) {
 			gemv: gemvAVX2, gemvPairs: gemvPairsAVX2, gemvBytes: gemvBytesAVX2, quantize: quantizeAVX2, magnitude: magnitudeAVX2,
 			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
-			scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
+			round16: round16AVX2, scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
 			norm: normAVX2, normBackward: normBackwardAVX2, normInput: normInputAVX2, normInputAdd: normInputAddAVX2, adamW: adamWAVX2,
 			wkv: group256.wkv, wkvBackward: group256.wkvBackward})
 	}
@@ -39,7 +39,7 @@ func bf16Path() *path[float32] {
 		return nil
 	}
 	p := *all[0]
-	p.name, p.direct, p.pair, p.words, p.wordsAcross, p.packB, p.tile = "avx512bf16", false, 2, wordsAVX512, wordsAcrossAVX512, packPairsB32, tileBF
+	p.name, p.direct, p.pair, p.words, p.wordsAcross, p.packB, p.tile = nativeBF16, false, 2, wordsAVX512, wordsAcrossAVX512, packPairsB32, tileBF
 	p.peak, p.round = peakBF16, 24*16*4
 	return &p
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 	"github.com/ptbr-slm/pipeline/model/train"
 )
@@ -34,7 +35,7 @@ func (w words) Read(_ string, at int64, dst []uint32) error {
 }
 
 // trainBits trains the nano preset for 50 steps and returns the sha256 of its weights.
-func trainBits(threads int) (string, error) {
+func trainBits(threads int, precision string) (string, error) {
 	const vocab = 256
 	preset, err := rwkv.Named("nano")
 	if err != nil {
@@ -48,7 +49,7 @@ func trainBits(threads int) (string, error) {
 	}
 	c := rwkv.Config{Vocab: vocab, Embd: preset.Embd, Layers: preset.Layers, FFN: preset.FFN}
 	p, _, err := train.Run(context.Background(), c, train.Recipe{SeqLen: 11, Batch: 1, Accum: 4, Steps: 50, Rate: 2e-3, MinRatio: 0.1, Warmup: 5,
-		Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 50, Seed: 1, Precision: train.FP32, Schedule: train.Cosine, Optimizer: train.AdamW, EmbRate: 1, HeadRate: 1}, data, train.Options{Threads: threads})
+		Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 50, Seed: 1, Precision: precision, Schedule: train.Cosine, Optimizer: train.AdamW, EmbRate: 1, HeadRate: 1}, data, train.Options{Threads: threads})
 	if err != nil {
 		return "", err
 	}
@@ -64,7 +65,7 @@ func TestMain(m *testing.M) {
 	if threads := os.Getenv("TRAIN_BITS_THREADS"); threads != "" {
 		var n int
 		fmt.Sscan(threads, &n)
-		digest, err := trainBits(n)
+		digest, err := trainBits(n, os.Getenv("TRAIN_BITS_PRECISION"))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -100,13 +101,7 @@ func TestBits(t *testing.T) {
 		threads []int
 	}{{"avx512", []int{1, 2, 4, 8}}, {"avx2", []int{1, 4}}, {"go", []int{2}}} {
 		for _, threads := range c.threads {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), "PIPELINE_CPU="+c.path, fmt.Sprint("TRAIN_BITS_THREADS=", threads))
-			out, err := cmd.CombinedOutput()
-			digest := strings.TrimSpace(string(out))
-			if err != nil {
-				t.Fatalf("%s, %d threads: %v\n%s", c.path, threads, err, out)
-			}
+			digest := trained(t, c.path, threads, train.FP32)
 			ran++
 			if digest != recorded.Weights {
 				t.Errorf("%s, %d threads: weights %s, recorded are %s", c.path, threads, digest, recorded.Weights)
@@ -114,4 +109,55 @@ func TestBits(t *testing.T) {
 		}
 	}
 	t.Logf("%d trainings", ran)
+}
+
+// trained is the digest of trainBits in a process of its own.
+func trained(t *testing.T, path string, threads int, precision string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "PIPELINE_CPU="+path, fmt.Sprint("TRAIN_BITS_THREADS=", threads), "TRAIN_BITS_PRECISION="+precision)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s, %d threads: %v\n%s", path, threads, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// In bf16 there is one set of weights for processors that multiply it themselves, and one for all
+// others.
+func TestBitsBF16(t *testing.T) {
+	if underRace {
+		t.Skip("held by the plain suite")
+	}
+	digests := map[string]string{}
+	for _, path := range kernel.Paths() {
+		class := "bf16"
+		if path == "avx512bf16" {
+			class = path
+		}
+		for _, threads := range []int{1, 4} {
+			if path == "go" && threads == 1 {
+				continue // slow, and held for the others
+			}
+			digest := trained(t, path, threads, train.BF16)
+			if digests[class] == "" {
+				digests[class] = digest
+			}
+			if digest != digests[class] {
+				t.Errorf("%s, %d threads: weights %s, others of the class %s have %s", path, threads, digest, class, digests[class])
+			}
+		}
+	}
+	if a, b := digests["avx512bf16"], digests["bf16"]; a == b {
+		t.Errorf("both classes end in %s: they need not be apart", a)
+	}
+}
+
+// What is trained in bf16 is kept for the class of processors that this process is of.
+func TestMachine(t *testing.T) {
+	for precision, want := range map[string]string{train.FP32: "", train.BF16: kernel.ClassBF16()} {
+		if got, err := machine([]byte(`{"precision": "` + precision + `"}`)); err != nil || got != want {
+			t.Errorf("%s: machine %q, %v; want %q", precision, got, err, want)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/model/dataset"
 	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 	"github.com/ptbr-slm/pipeline/model/train"
@@ -52,7 +53,7 @@ type Config struct {
 	Beta2     float64 `json:"beta2" jsonschema:"minimum=0,maximum=1" jsonschema_description:"of AdamW"`
 	Clip      float64 `json:"clip" jsonschema:"minimum=0" jsonschema_description:"highest norm of the gradient; 0: any"`
 
-	Precision string `json:"precision" jsonschema:"enum=fp32,enum=bf16" jsonschema_description:"of the factors of products: fp32 gives the same bits on every machine; bf16 is faster, and its bits are those of processors with AVX512_BF16"`
+	Precision string `json:"precision" jsonschema:"enum=fp32,enum=bf16" jsonschema_description:"of the factors of products: fp32 gives the same bits on every machine; bf16 is faster on processors with AVX512_BF16, and its bits are theirs; all others share other bits"`
 
 	LogEvery  int   `json:"log-every" jsonschema:"minimum=1" jsonschema_description:"steps between lines of the log"`
 	EvalEvery int   `json:"eval-every" jsonschema:"minimum=0" jsonschema_description:"steps between validations; 0: at the end only"`
@@ -95,7 +96,7 @@ func machine(config []byte) (string, error) {
 	if c.Precision != train.BF16 {
 		return "", nil
 	}
-	return "avx512bf16", nil
+	return kernel.ClassBF16(), nil
 }
 
 // Trainer is a configured train stage.

@@ -76,6 +76,13 @@ func loops(a *asm, s isa) {
 		v := l.times(l.larger(l.konst(0), l.load("x")), l.konst(2))
 		l.store("dx", l.times(l.load("dy"), v))
 	})
+	simple("round16", "rounds x to bfloat16, still as float32.", 0, []string{"dst", "x"}, func(l *loop) {
+		x := l.load("x")
+		up := l.intPlus(l.intPlus(x, l.bits(0x7fff)), l.and(l.right(x, 16), l.bits(1))) // a tie to even
+		tiny := l.and(x, l.bits(1<<31))
+		r := l.choose(less, l.and(x, l.bits(1<<31-1)), l.bits(1<<23), tiny, l.and(up, l.bits(0xffff<<16)))
+		l.store("dst", l.choose(unordered, x, x, x, r))
+	})
 	simple("scale", "computes y = y·a.", 1, []string{"y"}, func(l *loop) {
 		l.store("y", l.times(l.load("y"), l.scalar(0)))
 	})

@@ -168,6 +168,12 @@ func (l *loop) negative(x *value) *value {
 func (l *loop) intPlus(x, y *value) *value  { return l.two("VPADDD", x, y) }
 func (l *loop) intMinus(x, y *value) *value { return l.two("VPSUBD", x, y) }
 func (l *loop) root(x *value) *value        { return l.add(&value{op: "VSQRTPS", args: []*value{x}}) }
+func (l *loop) and(x, y *value) *value {
+	return l.two(map[string]string{"Z": "VPANDD", "Y": "VPAND"}[l.isa.reg], x, y)
+}
+func (l *loop) right(x *value, n int) *value {
+	return l.add(&value{op: "VPSRLD", args: []*value{x}, imm: n})
+}
 func (l *loop) left(x *value, n int) *value {
 	return l.add(&value{op: "VPSLLD", args: []*value{x}, imm: n})
 }
@@ -361,8 +367,8 @@ func (l *loop) instruction(v *value, args []*value, mask int) {
 		a.op("VMOVUPS %s, %s", n(args[0]), v.mem)
 	case "VSQRTPS":
 		a.op("VSQRTPS %s, %s", n(args[0]), n(v))
-	case "VPSLLD":
-		a.op("VPSLLD $%d, %s, %s", v.imm, n(args[0]), n(v))
+	case "VPSLLD", "VPSRLD":
+		a.op("%s $%d, %s, %s", v.op, v.imm, n(args[0]), n(v))
 	case "choose":
 		if l.isa.reg == "Z" {
 			a.op("VCMPPS $%d, %s, %s, K1", v.imm, n(args[1]), n(args[0]))
