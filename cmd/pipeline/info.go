@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 	"github.com/ptbr-slm/pipeline/model/train"
 	"github.com/spf13/cobra"
@@ -34,7 +35,7 @@ type network struct {
 	Parameters int64                              `json:"parameters"`
 	Inner      int64                              `json:"parameters-without-embeddings"`
 	Training   map[rwkv.Checkpointing]*allocation `json:"training"`
-	Inference  map[string]int64                   `json:"inference"`
+	Inference  map[kernel.Weights]int64           `json:"inference"`
 }
 
 type allocation struct {
@@ -52,11 +53,7 @@ type trained struct {
 
 var checkpointings = []rwkv.Checkpointing{rwkv.Off, rwkv.Balanced, rwkv.Aggressive}
 
-// weightKinds are the names of the kinds of weights for reading token by token, with their bytes.
-var weightKinds = []struct {
-	name  string
-	bytes int
-}{{"fp32", 4}, {"bf16", 2}, {"int8", 1}}
+var weightKinds = []kernel.Weights{kernel.FP32, kernel.BF16, kernel.Int8}
 
 func infoCommand() *cobra.Command {
 	var batch, seq, vocab int
@@ -113,7 +110,7 @@ memory in bytes; "model" is there for a directory with a train.json.`,
 
 func (i *information) add(preset string, c rwkv.Config) {
 	n := network{Preset: preset, Vocab: c.Vocab, Embd: c.Embd, Layers: c.Layers, FFN: c.FFN, Tied: c.Tied,
-		Parameters: c.Parameters(), Training: map[rwkv.Checkpointing]*allocation{}, Inference: map[string]int64{}}
+		Parameters: c.Parameters(), Training: map[rwkv.Checkpointing]*allocation{}, Inference: map[kernel.Weights]int64{}}
 	ends := 2
 	if c.Tied {
 		ends = 1
@@ -124,7 +121,7 @@ func (i *information) add(preset string, c rwkv.Config) {
 		n.Training[keep] = &allocation{m, m.Total()}
 	}
 	for _, k := range weightKinds {
-		n.Inference[k.name] = rwkv.InferBytes(c, k.bytes)
+		n.Inference[k] = rwkv.InferBytes(c, k)
 	}
 	i.Networks = append(i.Networks, n)
 }
@@ -177,7 +174,7 @@ func (i *information) print(w io.Writer) error {
 	for _, n := range i.Networks {
 		cells := []string{n.name()}
 		for _, k := range weightKinds {
-			cells = append(cells, size(n.Inference[k.name]))
+			cells = append(cells, size(n.Inference[k]))
 		}
 		t.row(cells...)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ptbr-slm/pipeline/model/format/hf"
+	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
 )
 
@@ -23,7 +24,7 @@ func TestInfo(t *testing.T) {
 		if n.Vocab != 1000 || n.Parameters-n.Inner != 1000*int64(n.Embd) || off.Weights != 4*n.Parameters || off.Total <= balanced.Total || balanced.Total <= aggressive.Total {
 			t.Errorf("%+v", n)
 		}
-		if full := n.Inference["fp32"]; full < 4*n.Parameters || n.Inference["bf16"] > full*52/100 || n.Inference["int8"] > full*28/100 {
+		if full := n.Inference[kernel.FP32]; full < 4*n.Parameters || n.Inference[kernel.BF16] > full*52/100 || n.Inference[kernel.Int8] > full*28/100 {
 			t.Errorf("%s: %v", n.Preset, n.Inference)
 		}
 	}

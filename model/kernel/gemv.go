@@ -73,6 +73,18 @@ func (w Weights) Words(rows, cols int) int {
 	return groups(rows) * gemvRows * w.rowWords(cols)
 }
 
+// Bytes is the memory of a matrix of float32 in the kind.
+func (w Weights) Bytes(rows, cols int) int64 {
+	if w == FP32 {
+		return 4 * int64(rows) * int64(cols)
+	}
+	n := 4 * int64(w.Words(rows, cols))
+	if w == Int8 {
+		n += 4 * int64(groups(rows)*gemvRows) * int64(scaleBlocks(cols))
+	}
+	return n
+}
+
 // Pack rounds w, [rows,cols], to a matrix of a kind, in words, of which it takes what Words
 // says. In FP32 it is w itself.
 func Pack[T Float](kind Weights, words []uint32, w []T, rows, cols int) Matrix[T] {
@@ -121,7 +133,10 @@ func (m *Matrix[T]) place(row, col int) (word, shift int) {
 	return group + (chunk*gemvRows+row%gemvRows)*lanes + col%lanes, shift
 }
 
-func (m *Matrix[T]) blocks() int { return (m.cols + byteBlock - 1) / byteBlock }
+func (m *Matrix[T]) blocks() int { return scaleBlocks(m.cols) }
+
+// scaleBlocks is how many scales a row has.
+func scaleBlocks(cols int) int { return (cols + byteBlock - 1) / byteBlock }
 
 func (m *Matrix[T]) scaleAt(row, block int) int {
 	return (row/gemvRows*m.blocks()+block)*gemvRows + row%gemvRows

@@ -1,5 +1,7 @@
 package rwkv
 
+import "github.com/ptbr-slm/pipeline/model/kernel"
+
 // TrainBytes is what NewEmbedding, NewLayers and NewHead for micro-batches of so many
 // sequences and tokens, and the rows between them, take in float32.
 func TrainBytes(c Config, batch, seq int, keep Checkpointing) int64 {
@@ -28,19 +30,15 @@ func ForwardBytes(c Config, batch, seq int) int64 {
 	return 4 * (2*n*d + 2*n + n*(10*d+f+2) + d + 5*b*d*int64(c.Layers+1) + min(headRows, n)*v)
 }
 
-// InferBytes is what reading one token at a time takes with matrices of 4, 2 or 1 bytes a
-// weight: the weights, with 1 byte also a scale for each row and 512 columns, and the state.
-func InferBytes(c Config, weight int) int64 {
+// InferBytes is what reading one token at a time takes with weights of a kind: the weights
+// themselves and the state of a sequence.
+func InferBytes(c Config, kind kernel.Weights) int64 {
 	n := int64(20 * c.Layers * c.Embd)
 	for _, t := range c.Tensors() {
-		size := int64(t.End - t.Start)
-		if !t.Group.IsMatrix() {
-			n += 4 * size
-			continue
-		}
-		n += int64(weight) * size
-		if weight == 1 {
-			n += 4 * int64(t.Shape[0]) * int64((t.Shape[1]+511)/512)
+		if t.Group.IsMatrix() {
+			n += kind.Bytes(t.Shape[0], t.Shape[1])
+		} else {
+			n += 4 * int64(t.End-t.Start)
 		}
 	}
 	return n

@@ -239,12 +239,12 @@ func TestForwardsAgree(t *testing.T) {
 // a token is all of that but the embedding, unless the head is the embedding.
 func TestInferBytes(t *testing.T) {
 	for _, tied := range []bool{false, true} {
-		c := Config{Vocab: 100, Embd: 64, Layers: 2, FFN: 576, Tied: tied} // nothing to fill up
+		c := Config{Vocab: 101, Embd: 70, Layers: 2, FFN: 1030, Tied: tied}
 		p := NewParams[float32](c)
-		for kind, bytes := range map[kernel.Weights]int{kernel.FP32: 4, kernel.BF16: 2, kernel.Int8: 1} {
+		for _, kind := range []kernel.Weights{kernel.FP32, kernel.BF16, kernel.Int8} {
 			s := NewStepper(kernel.NewCPU[float32](1), p, kind)
 			state := int64(4 * 5 * c.Layers * c.Embd)
-			want := InferBytes(c, bytes) - state
+			want := InferBytes(c, kind) - state
 			if s.Bytes() != want {
 				t.Errorf("%s, tied %v: %d bytes, InferBytes says %d", kind, tied, s.Bytes(), want)
 			}
