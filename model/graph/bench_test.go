@@ -126,6 +126,8 @@ func BenchmarkByHand(b *testing.B) {
 	}
 }
 
+// With -test.cpuprofile, `go tool pprof -top -cum -ignore 'model/(kernel|rwkv)'` shows what is
+// gorgonia's.
 func BenchmarkGraph(b *testing.B) {
 	for _, name := range benchmarked {
 		b.Run(name, func(b *testing.B) {
@@ -137,6 +139,26 @@ func BenchmarkGraph(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// What checkpointing costs, and the memory of what it is about.
+func BenchmarkCheckpointing(b *testing.B) {
+	p, seq, tokens, targets := setting(b, "micro")
+	g := make([]float32, len(p.Flat))
+	for _, keep := range []rwkv.Checkpointing{rwkv.Off, rwkv.Balanced, rwkv.Aggressive} {
+		b.Run(string(keep), func(b *testing.B) {
+			n, err := New(kernel.NewCPU[float32](1), p, 1, seq, keep)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := n.Run(Batch[float32]{Tokens: tokens, Targets: targets}, g); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rwkv.TrainBytes(p.Config, 1, seq, keep))/(1<<20), "MiB")
 		})
 	}
 }
