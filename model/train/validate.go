@@ -15,6 +15,10 @@ type validation struct {
 	state  rwkv.State[float32]
 	length int64 // of a stream, a multiple of the sequence length
 	seq    int
+
+	chunk           []uint32 // [T+1]
+	tokens, targets []uint32 // [evalStreams,T]
+	fresh           []bool   // [evalStreams,T], as in training
 }
 
 // validate puts the mean loss over the first EvalLen tokens of the validation split into
@@ -26,7 +30,12 @@ func (t *trainer) validate(rec *Record) error {
 		return nil
 	}
 	if t.val == nil {
-		t.val = &validation{rwkv.NewNetwork(t.cpu, t.params, evalStreams, int(seq)), rwkv.NewState[float32](t.config, evalStreams), length, int(seq)}
+		rows := evalStreams * seq
+		t.val = &validation{net: rwkv.NewNetwork(t.cpu, t.params, evalStreams, int(seq)), state: rwkv.NewState[float32](t.config, evalStreams),
+			length: length, seq: int(seq), chunk: make([]uint32, seq+1), tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		if t.recipe.Streams > 0 {
+			t.val.fresh = make([]bool, rows)
+		}
 	}
 	loss, err := t.val.loss(t)
 	if err != nil {
@@ -38,26 +47,20 @@ func (t *trainer) validate(rec *Record) error {
 
 func (v *validation) loss(t *trainer) (float64, error) {
 	v.state.Reset()
-	chunk, tokens := make([]uint32, v.seq+1), make([]uint32, evalStreams*v.seq)
-	targets := make([]uint32, len(tokens))
-	var fresh []bool // as in training
-	if t.recipe.Streams > 0 {
-		fresh = make([]bool, len(tokens))
-	}
 	total := 0.0
 	for at := int64(0); at < v.length; at += int64(v.seq) {
 		for s := range evalStreams {
-			if err := t.data.Read(dataset.Val, int64(s)*v.length+at, chunk); err != nil {
+			if err := t.data.Read(dataset.Val, int64(s)*v.length+at, v.chunk); err != nil {
 				return 0, err
 			}
-			copy(tokens[s*v.seq:(s+1)*v.seq], chunk)
-			copy(targets[s*v.seq:(s+1)*v.seq], chunk[1:])
+			copy(v.tokens[s*v.seq:(s+1)*v.seq], v.chunk)
+			copy(v.targets[s*v.seq:(s+1)*v.seq], v.chunk[1:])
 		}
-		if fresh != nil {
-			begins(fresh, tokens, t.data.End())
+		if v.fresh != nil {
+			begins(v.fresh, v.tokens, t.data.End())
 		}
-		v.net.Forward(tokens, v.state, fresh)
-		v.net.Logits(0, len(tokens), func(row int, logits []float32) { total += t.cpu.Loss(logits, targets[row]) })
+		v.net.Forward(v.tokens, v.state, v.fresh)
+		v.net.Logits(0, len(v.tokens), func(row int, logits []float32) { total += t.cpu.Loss(logits, v.targets[row]) })
 	}
 	return total / float64(v.length*evalStreams), nil
 }
