@@ -5,6 +5,7 @@ package benchmark
 
 import (
 	"context"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -246,7 +247,7 @@ func decodes(ctx context.Context, o *Options, r *Report) error {
 	memory := manyBytes()
 	for _, p := range o.Presets {
 		shape := rwkv.Config{Vocab: o.Vocab, Embd: p.Embd, Layers: p.Layers, FFN: p.FFN}
-		params := rwkv.Init(shape, 1, slices.Max(o.Threads))
+		params := weights(shape)
 		for _, kind := range o.Weights {
 			for _, threads := range o.Threads {
 				d := Decode{Preset: p.Name, Weights: kind, Threads: threads}
@@ -303,4 +304,15 @@ func allocated() (objects, bytes uint64) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.Mallocs, m.TotalAlloc
+}
+
+// weights are none that one would train from, but made at once: rwkv.Init takes a minute and more for
+// large networks, since it makes matrices orthogonal.
+func weights(c rwkv.Config) *rwkv.Params[float32] {
+	p := rwkv.NewParams[float32](c)
+	r := rand.New(rand.NewPCG(1, 1))
+	for i := range p.Flat {
+		p.Flat[i] = (r.Float32() - 0.5) / 8
+	}
+	return p
 }

@@ -61,7 +61,7 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 		}
 		last = time.Now()
 	}
-	_, _, err := train.Run(training, shape, recipe, noise{vocab: o.Vocab}, train.Options{Threads: threads, Path: path, OnStep: onStep})
+	_, _, err := train.Run(training, shape, recipe, noise{vocab: o.Vocab}, train.Options{Start: weights(shape), Threads: threads, Path: path, OnStep: onStep})
 	if ctx.Err() != nil {
 		return Step{}, ctx.Err()
 	}

@@ -83,7 +83,9 @@ func (t *trainer) begin() error {
 	for _, s := range t.states {
 		s.Reset()
 	}
-	t.params = rwkv.Init(t.config, t.recipe.Seed, t.o.Threads)
+	if t.params = t.o.Start; t.params == nil {
+		t.params = rwkv.Init(t.config, t.recipe.Seed, t.o.Threads)
+	}
 	return nil
 }
 

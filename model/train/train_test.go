@@ -189,6 +189,19 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// A run begins with the weights that it is given.
+func TestStart(t *testing.T) {
+	d, r := newCorpus(32, 4000), recipe
+	r.Steps = 6
+	want, _ := must(t, t.Context(), small, r, d, Options{Threads: 1})
+	for seed := r.Seed; seed <= r.Seed+1; seed++ {
+		got, _ := must(t, t.Context(), small, r, d, Options{Threads: 1, Start: rwkv.Init(small, seed, 1)})
+		if (got == want) != (seed == r.Seed) {
+			t.Errorf("weights of seed %d: the run's own: %t", seed, got == want)
+		}
+	}
+}
+
 // Stopped by its context anywhere, and gone on with: the same weights and log.
 func TestStopAndResume(t *testing.T) {
 	for name, r := range map[string]Recipe{"chunks": recipe, "streams": streams()} {

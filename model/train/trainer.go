@@ -35,8 +35,9 @@ type Record struct {
 	ValLoss  *float64 `json:"val-loss,omitempty"`
 }
 
-// Options say how a run is done. None of them changes its result.
+// Options say how a run is done. None but Start changes its result.
 type Options struct {
+	Start     *rwkv.Params[float32] // weights to begin with, which are trained in place; nil: rwkv.Init's
 	Threads   int
 	Path      string // one of kernel.Paths; "": the fastest, or what PIPELINE_CPU says
 	Dir       string // for checkpoints; "": none
