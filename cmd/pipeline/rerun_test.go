@@ -155,6 +155,20 @@ func TestGenerate(t *testing.T) {
 	if _, again, _ := s.pipeline(args...); again != first {
 		t.Errorf("the same seed gave %q, then %q", first, again)
 	}
+	for _, weights := range []string{"fp32", "bf16", "int8"} {
+		_, one, stderr := s.pipeline(append(args, "--weights", weights, "--threads", "1")...)
+		if len(one) < len("A cidade")+5 || weights == "fp32" && one != first {
+			t.Errorf("%s: generated %q, without the flag %q\n%s", weights, one, first, stderr)
+		}
+		if _, two, _ := s.pipeline(append(args, "--weights", weights, "--threads", "2")...); two != one {
+			t.Errorf("%s: one thread gave %q, two %q", weights, one, two)
+		}
+	}
+	for flag, value := range map[string]string{"--weights": "int4", "--threads": "0"} {
+		if code, _, stderr := s.pipeline(append(args, flag, value)...); code != 2 || !strings.Contains(stderr, flag) {
+			t.Errorf("%s %s: exit code %d, %s", flag, value, code, stderr)
+		}
+	}
 	if code, _, stderr := s.pipeline("generate", "--model", "nowhere", "--prompt", "x"); code != 2 || !strings.Contains(stderr, "nowhere") {
 		t.Errorf("no model: exit code %d, %s", code, stderr)
 	}
