@@ -37,9 +37,7 @@ const Ignore = math.MaxUint32
 // softmax turns a row into e^(x-max) and returns max and the sum.
 func (c *CPU[T]) softmax(row []T) (top, sum T) {
 	top = c.path.top(row)
-	c.path.subtract(row, row, top)
-	c.path.exp(row)
-	return top, c.path.sum(row)
+	return top, c.path.expSum(row, top)
 }
 
 // Loss returns -ln softmax(row)[target] of one row of logits, leaving e^(x-max) in it.

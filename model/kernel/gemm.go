@@ -100,16 +100,20 @@ func (g *product[T]) block(i0, i1, j0, j1 int, packA, tile, packB []T) {
 			} else {
 				g.path.packA(packA[:mr*kw], g.a[i*g.rowA+p*g.colA:], g.rowA, g.colA, min(mr, g.m-i), k)
 			}
-			for j := j0; j < j1; j += nr {
+			j, b, step, next := j0, packB, nr, nr*kw
+			if g.directB {
+				b, step, next = g.b[p*g.rowB+j0:], g.rowB, nr
+			}
+			if n := (min(j1, g.n) - j0) / nr; n > 0 && g.m-i >= mr {
+				g.path.tiles(kw, n, a, row, col, b, step, next, g.out[i*g.n+j0:], g.n, first)
+				j += n * nr
+			}
+			for ; j < j1; j += nr {
 				b, step := packB[(j-j0)*kw:], nr
 				if g.directB && g.n-j >= nr {
 					b, step = g.b[p*g.rowB+j:], g.rowB
 				}
-				if rows, cols := g.m-i, g.n-j; rows < mr || cols < nr {
-					g.edge(kw, a, row, col, b, step, g.out[i*g.n+j:], tile, min(rows, mr), min(cols, nr), first)
-					continue
-				}
-				g.path.tile(kw, a, row, col, b, step, g.out[i*g.n+j:], g.n, first)
+				g.edge(kw, a, row, col, b, step, g.out[i*g.n+j:], tile, min(g.m-i, mr), min(g.n-j, nr), first)
 			}
 		}
 	}
@@ -124,7 +128,7 @@ func (g *product[T]) edge(k int, a []T, row, col int, b []T, step int, out, tile
 			copy(tile[i*nr:i*nr+cols], out[i*g.n:i*g.n+cols])
 		}
 	}
-	g.path.tile(k, a, row, col, b, step, tile, nr, first)
+	g.path.tiles(k, 1, a, row, col, b, step, 0, tile, nr, first)
 	for i := range rows {
 		copy(out[i*g.n:i*g.n+cols], tile[i*nr:i*nr+cols])
 	}
@@ -232,11 +236,20 @@ func packB2[T Float](dst, b []T, row, col, n, k int) {
 	}
 }
 
+// oneByOne makes tiles of a tile 2 wide whose A is packed.
+func oneByOne[T Float](tile func(k int, a, b, c []T, ldc int, first bool)) func(k, n int, a []T, row, col int, b []T, step, next int, c []T, ldc int, first bool) {
+	return func(k, n int, a []T, _, _ int, b []T, _, next int, c []T, ldc int, first bool) {
+		for i := range n {
+			tile(k, a, b[i*next:], c[2*i:], ldc, first)
+		}
+	}
+}
+
 // tile4x2 holds its 8 sums in registers. Three things make the compiler keep them
 // there: panels of pairs, so that loads need no bounds check but one; that check
 // between the two halves, which ends a basic block and with it the scheduler's wish to
 // do all products before all sums; no more than 15 live values.
-func tile4x2[T Float](k int, a []T, _, _ int, b []T, _ int, c []T, ldc int, first bool) {
+func tile4x2[T Float](k int, a, b, c []T, ldc int, first bool) {
 	pa, pb := pairs(a, 2*k), pairs(b, k)
 	a0, a1 := pa[:len(pb)], pa[len(pb):]
 	c0, c1, c2, c3 := c[:2], c[ldc:ldc+2], c[2*ldc:2*ldc+2], c[3*ldc:3*ldc+2]
@@ -272,7 +285,7 @@ func tile4x2[T Float](k int, a []T, _, _ int, b []T, _ int, c []T, ldc int, firs
 }
 
 // tile4x2Fused is tile4x2 for float32, fused as FMA instructions are.
-func tile4x2Fused(k int, a []float32, _, _ int, b []float32, _ int, c []float32, ldc int, first bool) {
+func tile4x2Fused(k int, a, b, c []float32, ldc int, first bool) {
 	for i := range 4 {
 		rows := a[i/2*2*k+i%2 : (i/2+1)*2*k]
 		row := c[i*ldc : i*ldc+2]

@@ -2,20 +2,20 @@
 
 package kernel
 
-// tileAVX512 adds a product to 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
+// tilesAVX512 adds products to n times 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them.
 //
 //go:noescape
-func tileAVX512(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
+func tilesAVX512(k, n int, a *float32, row, col int, b *float32, step, next int, c *float32, ldc, first int)
 
-// tileAVX2 adds a product to 6×16 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
+// tilesAVX2 adds products to n times 6×16 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them.
 //
 //go:noescape
-func tileAVX2(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
+func tilesAVX2(k, n int, a *float32, row, col int, b *float32, step, next int, c *float32, ldc, first int)
 
-// tileBF16 adds a product to 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.
+// tilesBF16 adds products to n times 8×32 elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them.
 //
 //go:noescape
-func tileBF16(k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int)
+func tilesBF16(k, n int, a *float32, row, col int, b *float32, step, next int, c *float32, ldc, first int)
 
 // transposePairs8 lays 8 rows out as 8·blocks columns of words, each two elements rounded to bfloat16.
 //
@@ -407,6 +407,16 @@ func dotLanesAVX512(n int, lanes, x, y *float32)
 //go:noescape
 func maxLanesAVX512(n int, lanes, x *float32)
 
+// expSumLanesAVX512 computes x = e^(x-top) and adds it to 16 lanes; top is the scalar.
+//
+//go:noescape
+func expSumLanesAVX512(n int, lanes, x *float32, scalars *float32)
+
+// squareLanesAVX512 adds the squares of n elements of x to 16 lanes, n a multiple of 16.
+//
+//go:noescape
+func squareLanesAVX512(n int, lanes *float64, x *float32)
+
 // wkvAVX512 is wkvForward over 16 lanes of channels.
 //
 //go:noescape
@@ -761,6 +771,16 @@ func dotLanesAVX2(n int, lanes, x, y *float32)
 //
 //go:noescape
 func maxLanesAVX2(n int, lanes, x *float32)
+
+// expSumLanesAVX2 computes x = e^(x-top) and adds it to 16 lanes; top is the scalar.
+//
+//go:noescape
+func expSumLanesAVX2(n int, lanes, x *float32, scalars *float32)
+
+// squareLanesAVX2 adds the squares of n elements of x to 16 lanes, n a multiple of 16.
+//
+//go:noescape
+func squareLanesAVX2(n int, lanes *float64, x *float32)
 
 // wkvAVX2 is wkvForward over 16 lanes of channels.
 //

@@ -49,7 +49,7 @@ func (c *CPU[T]) SumSquares(x []T) float64 {
 	if len(c.squares) < n {
 		c.squares = make([]float64, n)
 	}
-	c.tasks.squares = squares[T]{x, c.squares}
+	c.tasks.squares = squares[T]{c.path, x, c.squares}
 	c.each(n, &c.tasks.squares)
 	var total float64
 	for _, s := range c.squares[:n] {
@@ -59,22 +59,13 @@ func (c *CPU[T]) SumSquares(x []T) float64 {
 }
 
 type squares[T Float] struct {
+	path *path[T]
 	x    []T
 	part []float64 // by span
 }
 
 func (k *squares[T]) do(_, i int) {
-	var s [lanes]float64
-	y := k.x[i*span : min((i+1)*span, len(k.x))]
-	for ; len(y) >= lanes; y = y[lanes:] {
-		for j, v := range (*[lanes]T)(y) {
-			s[j] += float64(float64(v) * float64(v))
-		}
-	}
-	for j, v := range y {
-		s[j] += float64(float64(v) * float64(v))
-	}
-	k.part[i] = fold(&s)
+	k.part[i] = k.path.squares(k.x[i*span : min((i+1)*span, len(k.x))])
 }
 
 // Accumulate computes y += x.

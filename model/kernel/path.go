@@ -22,11 +22,12 @@ type path[T Float] struct {
 	pair        int
 	words       func(dst, x []T)
 	wordsAcross func(dst, x, y []T)
-	// tile adds A·B to c, or overwrites c where first is set: mr rows of nr elements, ldc
-	// apart, each element one chain of fused multiply-adds over k in order, from c or
-	// from zero. Element (i, p) of A is a[i*row+p*col], unless not direct; columns of B
-	// for p begin at b[p*step]. k counts words.
-	tile func(k int, a []T, row, col int, b []T, step int, c []T, ldc int, first bool)
+	// tiles adds A·B to n tiles of c beside each other, or overwrites them where first is set: mr
+	// rows of nr elements each, ldc apart, each element one chain of fused multiply-adds
+	// over k in order, from c or from zero. Element (i, p) of A is a[i*row+p*col], unless not
+	// direct; columns of B for p begin at b[p*step], those of the next tile next further on.
+	// k counts words.
+	tiles func(k, n int, a []T, row, col int, b []T, step, next int, c []T, ldc int, first bool)
 
 	// peak does n rounds of multiply-adds on registers alone, each of so many floating-point
 	// operations. nil in plain Go.
@@ -36,6 +37,10 @@ type path[T Float] struct {
 	dot func(x, y []T) T // 16 lanes, folded by halves
 	sum func(x []T) T    // 16 lanes, folded by halves
 	top func(x []T) T    // the largest, in 16 lanes
+	// expSum computes x = e^(x-top) and returns the sum of x.
+	expSum func(x []T, top T) T
+	// squares is Σx² in float64: 16 lanes, folded by halves.
+	squares func(x []T) float64
 
 	// Of a matrix and one vector: float32 (gemv.go), pairs of bfloat16, and int8.
 	gemv      func(y, w, x []T)
@@ -67,15 +72,15 @@ type path[T Float] struct {
 }
 
 func plain[T Float]() *path[T] {
-	p := &path[T]{name: "go", pair: 1, mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tile: tile4x2[T],
+	p := &path[T]{name: "go", pair: 1, mr: 4, nr: 2, packA: packA4[T], packB: packB2[T], tiles: oneByOne(tile4x2[T]),
 		gemv: gemv[T], gemvPairs: gemvPairs[T], gemvBytes: gemvBytes[T], quantize: quantize[T], magnitude: magnitude[T],
-		dot: dot[T], sum: sum[T], top: top[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
+		dot: dot[T], sum: sum[T], top: top[T], expSum: expSum[T], squares: squaresOf[T], sigmoid: sigmoid[T], add: add[T], gate: gate[T], addGate: addGate[T],
 		sigmoidGateBackward: sigmoidGateBackward[T], squaredReLU: squaredReLU[T], squaredReLUBackward: squaredReLUBackward[T],
 		round16: round16[T], scale: scale[T], subtract: subtract[T], axpy: axpy[T], mix: mix[T], mixBackward: mixBackward[T], mixBackwardAdd: mixBackwardAdd[T],
 		norm: norm[T], normBackward: normBackward[T], normInput: normInput[T], normInputAdd: normInputAdd[T], adamW: adamW[T],
 		exp: exponential[T], wkv: wkvForward[T], wkvBackward: wkvBackward[T]}
 	if q, ok := any(p).(*path[float32]); ok {
-		q.tile = tile4x2Fused
+		q.tiles = oneByOne(tile4x2Fused)
 	}
 	return p
 }
@@ -173,6 +178,31 @@ func foldTop[T Float](s *[lanes]T) T {
 		}
 	}
 	return s[0]
+}
+
+func expSum[T Float](x []T, top T) T {
+	for i := range x {
+		x[i] -= top
+	}
+	exponential(x)
+	return sum(x)
+}
+
+func squaresOf[T Float](x []T) float64 {
+	var s [lanes]float64
+	addSquares(&s, x)
+	return fold(&s)
+}
+
+func addSquares[T Float](s *[lanes]float64, x []T) {
+	for ; len(x) >= lanes; x = x[lanes:] {
+		for j, v := range (*[lanes]T)(x) {
+			s[j] += float64(float64(v) * float64(v))
+		}
+	}
+	for j, v := range x {
+		s[j] += float64(float64(v) * float64(v))
+	}
 }
 
 func scale[T Float](y []T, a T) {

@@ -12,18 +12,18 @@ import (
 func vectorPaths() (all []*path[float32]) {
 	x := &cpu.X86
 	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx512", pair: 1, direct: true, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tile: tile512,
+		all = append(all, &path[float32]{name: "avx512", pair: 1, direct: true, peak: peakAVX512, round: 24 * 16 * 2, mr: 8, nr: 32, packA: packA8, packB: packB32, tiles: tiles512,
 			gemv: gemvAVX512, gemvPairs: gemvPairsAVX512, gemvBytes: gemvBytesAVX512, quantize: quantizeAVX512, magnitude: magnitudeAVX512,
-			dot: dot512, sum: sum512, top: top512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
+			dot: dot512, sum: sum512, top: top512, expSum: expSum512, squares: squares512, exp: exp32AVX512, sigmoid: sigmoidAVX512, add: addAVX512, gate: gateAVX512, addGate: addGateAVX512,
 			sigmoidGateBackward: sigmoidGateBackwardAVX512, squaredReLU: squaredReLUAVX512, squaredReLUBackward: squaredReLUBackwardAVX512,
 			round16: round16AVX512, scale: scaleAVX512, subtract: subtractAVX512, axpy: axpyAVX512, mix: mixAVX512, mixBackward: mixBackwardAVX512, mixBackwardAdd: mixBackwardAddAVX512,
 			norm: normAVX512, normBackward: normBackwardAVX512, normInput: normInputAVX512, normInputAdd: normInputAddAVX512, adamW: adamWAVX512,
 			wkv: group512.wkv, wkvBackward: group512.wkvBackward})
 	}
 	if x.HasAVX2 && x.HasFMA {
-		all = append(all, &path[float32]{name: "avx2", pair: 1, direct: true, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tile: tile256,
+		all = append(all, &path[float32]{name: "avx2", pair: 1, direct: true, peak: peakAVX2, round: 12 * 8 * 2, mr: 6, nr: 16, packA: packA6, packB: packB16, tiles: tiles256,
 			gemv: gemvAVX2, gemvPairs: gemvPairsAVX2, gemvBytes: gemvBytesAVX2, quantize: quantizeAVX2, magnitude: magnitudeAVX2,
-			dot: dot256, sum: sum256, top: top256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
+			dot: dot256, sum: sum256, top: top256, expSum: expSum256, squares: squares256, exp: exp32AVX2, sigmoid: sigmoidAVX2, add: addAVX2, gate: gateAVX2, addGate: addGateAVX2,
 			sigmoidGateBackward: sigmoidGateBackwardAVX2, squaredReLU: squaredReLUAVX2, squaredReLUBackward: squaredReLUBackwardAVX2,
 			round16: round16AVX2, scale: scaleAVX2, subtract: subtractAVX2, axpy: axpyAVX2, mix: mixAVX2, mixBackward: mixBackwardAVX2, mixBackwardAdd: mixBackwardAddAVX2,
 			norm: normAVX2, normBackward: normBackwardAVX2, normInput: normInputAVX2, normInputAdd: normInputAddAVX2, adamW: adamWAVX2,
@@ -39,13 +39,13 @@ func bf16Path() *path[float32] {
 		return nil
 	}
 	p := *all[0]
-	p.name, p.direct, p.pair, p.words, p.wordsAcross, p.packB, p.tile = nativeBF16, false, 2, wordsAVX512, wordsAcrossAVX512, packPairsB32, tileBF
+	p.name, p.direct, p.pair, p.words, p.wordsAcross, p.packB, p.tiles = nativeBF16, false, 2, wordsAVX512, wordsAcrossAVX512, packPairsB32, tilesBF
 	p.peak, p.round = peakBF16, 24*16*4
 	return &p
 }
 
-func tileBF(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
-	tileBF16(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
+func tilesBF(k, n int, a []float32, row, col int, b []float32, step, next int, c []float32, ldc int, first bool) {
+	tilesBF16(k, n, &a[0], 4*row, 4*col, &b[0], 4*step, 4*next, &c[0], 4*ldc, flag(first))
 }
 
 func packPairsB32(dst, b []float32, row, col, n, k int) {
@@ -101,12 +101,12 @@ func pairsOfRows(dst, src []float32, stride, k, width int) int {
 	return 8 * blocks
 }
 
-func tile512(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
-	tileAVX512(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
+func tiles512(k, n int, a []float32, row, col int, b []float32, step, next int, c []float32, ldc int, first bool) {
+	tilesAVX512(k, n, &a[0], 4*row, 4*col, &b[0], 4*step, 4*next, &c[0], 4*ldc, flag(first))
 }
 
-func tile256(k int, a []float32, row, col int, b []float32, step int, c []float32, ldc int, first bool) {
-	tileAVX2(k, &a[0], 4*row, 4*col, &b[0], 4*step, &c[0], 4*ldc, flag(first))
+func tiles256(k, n int, a []float32, row, col int, b []float32, step, next int, c []float32, ldc int, first bool) {
+	tilesAVX2(k, n, &a[0], 4*row, 4*col, &b[0], 4*step, 4*next, &c[0], 4*ldc, flag(first))
 }
 
 func flag(b bool) int {
@@ -250,4 +250,58 @@ func top256(x []float32) float32 {
 		s[i] = larger(s[i], a)
 	}
 	return foldTop(&s)
+}
+
+func expSum512(x []float32, top float32) float32 {
+	var s [lanes]float32
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		expSumLanesAVX512(n, &s[0], &x[0], &top)
+	}
+	rest := x[n:]
+	for i := range rest {
+		rest[i] -= top
+	}
+	exp32(rest)
+	for i, a := range rest {
+		s[i] += a
+	}
+	return fold(&s)
+}
+
+func squares512(x []float32) float64 {
+	var s [lanes]float64
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		squareLanesAVX512(n, &s[0], &x[0])
+	}
+	addSquares(&s, x[n:])
+	return fold(&s)
+}
+
+func expSum256(x []float32, top float32) float32 {
+	var s [lanes]float32
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		expSumLanesAVX2(n, &s[0], &x[0], &top)
+	}
+	rest := x[n:]
+	for i := range rest {
+		rest[i] -= top
+	}
+	exp32(rest)
+	for i, a := range rest {
+		s[i] += a
+	}
+	return fold(&s)
+}
+
+func squares256(x []float32) float64 {
+	var s [lanes]float64
+	n := len(x) &^ (lanes - 1)
+	if n > 0 {
+		squareLanesAVX2(n, &s[0], &x[0])
+	}
+	addSquares(&s, x[n:])
+	return fold(&s)
 }

@@ -131,6 +131,20 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// Sums of squares, which are float64, have the same bits too.
+func TestPathsSquares(t *testing.T) {
+	all := paths()
+	for _, n := range []int{0, 1, 15, 16, 17, 100, span + 3} {
+		x := inputs(rng(uint64(n)), n, n%2 == 0)
+		want := on(all[len(all)-1], 1).SumSquares(x)
+		for _, p := range all {
+			if got := on(p, 2).SumSquares(x); math.Float64bits(got) != math.Float64bits(want) && !(got != got && want != want) {
+				t.Errorf("%s: sum of %d squares is %x, plain Go gives %x", p.name, n, math.Float64bits(got), math.Float64bits(want))
+			}
+		}
+	}
+}
+
 // Products larger than a block have the bits of plain Go too, whatever C held before.
 func TestPathsBlocks(t *testing.T) {
 	all := paths()

@@ -35,11 +35,14 @@ func packPairs(a *asm) {
 	a.op("MOVQ stride+32(FP), R9")
 	a.op("LEAQ (R9)(R9*2), R10")
 	a.op("LEAQ (SI)(R9*4), DX")
+	a.op("LEAQ (SI)(R9*8), AX")
+	a.op("LEAQ (DX)(R9*8), BX")
 	a.label("loop")
 	for i, m := range eightRows {
 		a.op("VMOVUPS %s, Z16", m)
 		a.op("%s", toBF16(16, i))
 	}
+	prefetchRows(a)
 	transposeRegisters(a)
 	for i := range 8 {
 		a.op("VMOVUPS Y%d, (DI)", 8+i)
@@ -47,6 +50,8 @@ func packPairs(a *asm) {
 	}
 	a.op("ADDQ $64, SI")
 	a.op("ADDQ $64, DX")
+	a.op("ADDQ $64, AX")
+	a.op("ADDQ $64, BX")
 	a.op("DECQ CX")
 	a.op("JNZ loop")
 	a.op("VZEROUPPER")
@@ -59,7 +64,12 @@ func packPairs(a *asm) {
 	a.op("MOVQ src+16(FP), SI")
 	a.op("MOVQ stride+24(FP), R9")
 	a.op("VMOVDQU16 wordsOfHalves<>(SB), Z5")
+	a.op("LEAQ (R9)(R9*8), R10")
 	a.label("loop")
+	for v := range 2 { // rows further on: see prefetchRows
+		a.op("PREFETCHT0 %d(SI)(R9*8)", 64*v)
+		a.op("PREFETCHT0 %d(SI)(R10*1)", 64*v)
+	}
 	for v := range 2 {
 		a.op("VMOVUPS %d(SI), Z%d", 64*v, v)
 		a.op("VMOVUPS %d(SI)(R9*1), Z%d", 64*v, 2+v)

@@ -1,47 +1,62 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// tile writes the inner loop of a product: mr rows of nv registers of C, each element a
-// chain of fused multiply-adds over k that goes on from what C holds, or from zero where first
-// is not 0. Element (i, p) of A lies i·row + p·col bytes from a, the registers of B for p
-// lie p·step bytes from b: whatever the form of the product, both can be read where they
-// stand. multiply is of words: elements, or pairs of bfloat16.
-func tile(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) string) {
+// tiles writes the inner loop of a product: n tiles of mr rows and nv registers that lie beside each
+// other in C, each element a chain of fused multiply-adds over k that goes on from what C holds, or
+// from zero where first is not 0. Element (i, p) of A lies i·row + p·col bytes from a, the
+// registers of B for p lie p·step bytes from b, those of the next tile next bytes further on: whatever
+// the form of the product, both can be read where they stand. multiply is of words: elements, or
+// pairs of bfloat16.
+func tiles(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) string) {
 	width := 4 * s.lanes
-	a.begin(name, fmt.Sprintf("adds a product to %d×%d elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them with it.", mr, nv*s.lanes),
-		"k int, a *float32, row, col int, b *float32, step int, c *float32, ldc, first int", 9)
-	a.op("MOVQ k+0(FP), CX")
-	a.op("MOVQ a+8(FP), SI")
-	a.op("MOVQ row+16(FP), R9")
-	a.op("MOVQ col+24(FP), R12")
-	a.op("MOVQ b+32(FP), DX")
-	a.op("MOVQ step+40(FP), R13")
-	a.op("MOVQ c+48(FP), DI")
-	a.op("MOVQ ldc+56(FP), R8")
-	a.op("MOVQ first+64(FP), AX")
+	a.begin(name, fmt.Sprintf("adds products to n times %d×%d elements of C, whose rows are ldc bytes apart, or where first is not 0 overwrites them.", mr, nv*s.lanes),
+		"k, n int, a *float32, row, col int, b *float32, step, next int, c *float32, ldc, first int", 11)
+	a.op("MOVQ row+24(FP), R9")
+	a.op("MOVQ col+32(FP), R12")
+	a.op("MOVQ step+48(FP), R13")
+	a.op("MOVQ c+64(FP), DI")
+	a.op("MOVQ ldc+72(FP), R8")
 	a.op("LEAQ (R9)(R9*2), R10")
+	a.label("tile")
+	a.op("MOVQ k+0(FP), CX")
+	a.op("MOVQ a+16(FP), SI")
+	a.op("MOVQ b+40(FP), DX")
 	half := (mr + 1) / 2 // rows that SI is the base of; R11 is that of the others
 	a.op("LEAQ (SI)(R%d*%d), R11", map[int]int{4: 9, 3: 10}[half], map[int]int{4: 4, 3: 1}[half])
-	rows := func(f func(i, v int)) {
+	rows := func(f func(i int)) {
 		a.op("MOVQ DI, BX")
 		for i := range mr {
-			for v := range nv {
-				f(i, v)
-			}
+			f(i)
 			if i < mr-1 {
 				a.op("ADDQ R8, BX")
 			}
 		}
 	}
-	a.op("TESTQ AX, AX")
-	a.op("JNZ zero")
-	rows(func(i, v int) { a.op("VMOVUPS %d(BX), %s%d", width*v, s.reg, i*nv+v) })
+	a.op("CMPQ first+80(FP), $0")
+	a.op("JNE zero")
+	rows(func(i int) {
+		for v := range nv {
+			a.op("VMOVUPS %d(BX), %s%d", width*v, s.reg, i*nv+v)
+		}
+		for at := 0; at < width*nv; at += 64 {
+			a.op("PREFETCHT0 %d(BX)", width*nv+at) // C of the next tile
+		}
+	})
 	a.op("JMP begin")
 	a.label("zero")
-	for i := range mr * nv {
-		a.op("VXORPS %s%d, %s%d, %s%d", s.reg, i, s.reg, i, s.reg, i)
-	}
+	rows(func(i int) {
+		for v := range nv {
+			x := i*nv + v
+			a.op("VXORPS %s%d, %s%d, %s%d", s.reg, x, s.reg, x, s.reg, x)
+		}
+		for at := 0; at < width*nv; at += 64 {
+			a.op("PREFETCHT0 %d(BX)", at) // to be there when it is written
+		}
+	})
 	a.label("begin")
 	nb := mr * nv // first register of B
 	nx := nb + nv // first of the broadcast elements of A
@@ -84,7 +99,16 @@ func tile(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) s
 	a.op("DECQ CX")
 	a.op("JNZ one")
 	a.label("done")
-	rows(func(i, v int) { a.op("VMOVUPS %s%d, %d(BX)", s.reg, i*nv+v, width*v) })
+	rows(func(i int) {
+		for v := range nv {
+			a.op("VMOVUPS %s%d, %d(BX)", s.reg, i*nv+v, width*v)
+		}
+	})
+	a.op("MOVQ next+56(FP), AX")
+	a.op("ADDQ AX, b+40(FP)")
+	a.op("ADDQ $%d, DI", nv*width)
+	a.op("DECQ n+8(FP)")
+	a.op("JNZ tile")
 	a.op("VZEROUPPER")
 	a.op("RET\n")
 }
@@ -97,6 +121,14 @@ func (s isa) fma(b, a, acc int) string {
 // eightRows are the places of 8 rows at SI, of which DX is the fifth; R9 is the stride and R10
 // three times it.
 var eightRows = []string{"(SI)", "(SI)(R9*1)", "(SI)(R9*2)", "(SI)(R10*1)", "(DX)", "(DX)(R9*1)", "(DX)(R9*2)", "(DX)(R10*1)"}
+
+// prefetchRows asks for the 8 rows after those that are read, at AX and BX: what is packed has
+// often not been read for long, and lies too far apart for the processor to foresee.
+func prefetchRows(a *asm) {
+	for _, m := range eightRows {
+		a.op("PREFETCHT0 %s", strings.NewReplacer("SI", "AX", "DX", "BX").Replace(m))
+	}
+}
 
 // transposeRegisters turns rows of words in Y0 to Y7 into columns in Y8 to Y15.
 func transposeRegisters(a *asm) {
@@ -128,10 +160,13 @@ func transpose(a *asm) {
 	a.op("MOVQ stride+32(FP), R9")
 	a.op("LEAQ (R9)(R9*2), R10") // 3·stride
 	a.op("LEAQ (SI)(R9*4), DX")  // row 4
+	a.op("LEAQ (SI)(R9*8), AX")
+	a.op("LEAQ (DX)(R9*8), BX")
 	a.label("loop")
 	for i, m := range eightRows {
 		a.op("VMOVUPS %s, Y%d", m, i)
 	}
+	prefetchRows(a)
 	transposeRegisters(a)
 	for i := range 8 {
 		a.op("VMOVUPS Y%d, (DI)", 8+i)
@@ -139,6 +174,8 @@ func transpose(a *asm) {
 	}
 	a.op("ADDQ $32, SI")
 	a.op("ADDQ $32, DX")
+	a.op("ADDQ $32, AX")
+	a.op("ADDQ $32, BX")
 	a.op("DECQ CX")
 	a.op("JNZ loop")
 	a.op("VZEROUPPER")

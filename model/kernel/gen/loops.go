@@ -175,6 +175,43 @@ func reductions(a *asm, s isa) {
 		}
 		l.emit(r.name, r.doc)
 	}
+	l := newLoop(a, s, 1, "lanes", "x")
+	l.step = 16
+	for at := 0; at < 16; at += s.lanes {
+		c := l.carryAt("lanes", at)
+		e := l.exp(l.minus(l.loadAt("x", at), l.scalar(0)))
+		l.storeAt("x", at, e)
+		c.next = l.plus(c.v, e)
+	}
+	l.emit("expSumLanes", "computes x = e^(x-top) and adds it to 16 lanes; top is the scalar.")
+	squareLanes(a, s)
+}
+
+// squareLanes adds squares in float64: half a register of x fills one of lanes.
+func squareLanes(a *asm, s isa) {
+	a.begin("squareLanes"+s.name, "adds the squares of n elements of x to 16 lanes, n a multiple of 16.", "n int, lanes *float64, x *float32", 3)
+	a.op("MOVQ n+0(FP), CX")
+	a.op("MOVQ lanes+8(FP), DI")
+	a.op("MOVQ x+16(FP), SI")
+	width := 4 * s.lanes
+	regs := 128 / width
+	for i := range regs {
+		a.op("VMOVUPD %d(DI), %s%d", width*i, s.reg, i)
+	}
+	a.label("loop")
+	for i := range regs {
+		a.op("VCVTPS2PD %d(SI), %s%d", width/2*i, s.reg, regs+i)
+		a.op("VMULPD %[1]s%[2]d, %[1]s%[2]d, %[1]s%[2]d", s.reg, regs+i)
+		a.op("VADDPD %[1]s%[2]d, %[1]s%[3]d, %[1]s%[3]d", s.reg, regs+i, i)
+	}
+	a.op("ADDQ $64, SI")
+	a.op("SUBQ $16, CX")
+	a.op("JNZ loop")
+	for i := range regs {
+		a.op("VMOVUPD %s%d, %d(DI)", s.reg, i, width*i)
+	}
+	a.op("VZEROUPPER")
+	a.op("RET\n")
 }
 
 // wkv writes the recurrence, 16 channels or 8 at a time. The block's slots are named in

@@ -28,9 +28,9 @@ func generate() map[string]string {
 
 // training writes all that a step of the training needs.
 func training(a *asm) {
-	tile(a, avx512, 8, 2, "tileAVX512", avx512.fma)
-	tile(a, avx2, 6, 2, "tileAVX2", avx2.fma)
-	tile(a, avx512, 8, 2, "tileBF16", dpbf16)
+	tiles(a, avx512, 8, 2, "tilesAVX512", avx512.fma)
+	tiles(a, avx2, 6, 2, "tilesAVX2", avx2.fma)
+	tiles(a, avx512, 8, 2, "tilesBF16", dpbf16)
 	packPairs(a)
 	peak(a, avx512, "peakAVX512", avx512.fma)
 	peak(a, avx2, "peakAVX2", avx2.fma)

@@ -125,6 +125,12 @@ func (l *loop) store(arg string, v *value) {
 	l.add(&value{op: "store", mem: "(" + l.pointer(arg) + ")", args: []*value{v}})
 }
 
+// storeAt writes elements further on.
+func (l *loop) storeAt(arg string, at int, v *value) {
+	l.moves[arg] = true
+	l.add(&value{op: "store", mem: fmt.Sprintf("%d(%s)", 4*at, l.pointer(arg)), args: []*value{v}})
+}
+
 func (l *loop) konst(x float32) *value { return l.bits(math.Float32bits(x)) }
 func (l *loop) bits(b uint32) *value {
 	return &value{op: "mem", mem: l.a.constant(b), reg: -1, at: -1}
