@@ -41,10 +41,14 @@ type gradients[T kernel.Float] struct {
 	dfirst             []T           // [B,d]
 }
 
-// allocate makes buffers of n rows.
+// allocate makes buffers of n rows, one after the other on large pages: products read them with
+// strides that touch many a page.
 func allocate[T kernel.Float](n, width int, bufs ...*[]T) {
-	for _, b := range bufs {
-		*b = make([]T, n*width)
+	const apart = 272 // elements: buffers in step would fall on the same sets of a cache
+	size := n*width + apart
+	all := kernel.Large[T](size * len(bufs))
+	for i, b := range bufs {
+		*b = all[i*size : i*size+n*width : i*size+n*width]
 	}
 }
 

@@ -46,7 +46,7 @@ type Head[T kernel.Float] struct {
 func NewHead[T kernel.Float](cpu *kernel.CPU[T], c Config, n int) *Head[T] {
 	rows := min(headRows, n)
 	return &Head[T]{cpu: cpu, h: make([]T, rows*c.Embd), mean: make([]T, n), rstd: make([]T, n),
-		logits: make([]T, rows*c.Vocab), Loss: make([]T, n), v: c.Vocab, d: c.Embd}
+		logits: kernel.Large[T](rows * c.Vocab), Loss: make([]T, n), v: c.Vocab, d: c.Embd}
 }
 
 // Forward leaves each position's loss in Loss and overwrites dx and the gradients of
