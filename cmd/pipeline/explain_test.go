@@ -251,7 +251,7 @@ var richer = map[string]string{
 	"train-tokenizer": `{"source-weights": {"law": 2, "zz2": 1}}`,
 	"tokenize":        `{"allow-specials": ["[UNK]", "[PAD]"]}`,
 	"text-parse":      `{"fields": {"meta": ["a", "b"]}}`,
-	"train":           `{"n-embd": 64, "n-layer": 2}`,
+	"train":           `{"n-embd": 64, "n-layer": 2, "phases": [{"from-step": 0, "n-layer": 1, "grad-accum": 2}]}`,
 	"command":         `{"run": "cat {in.in}/*; sh {in.scripts}/*", "env": {"A": "1", "B": "2"}, "undeclared": "fail", "allow": ["/usr", "/etc"]}`,
 }
 

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"sort"
 	"strings"
 
@@ -153,7 +152,7 @@ func (t *trainer) resume(dir string) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("%s: %w", stateName, err)
 	}
-	if s.Format != checkpointFormat || s.Identity != t.o.Identity || s.Network != t.config || !reflect.DeepEqual(s.Recipe, t.recipe) {
+	if s.Format != checkpointFormat || s.Identity != t.o.Identity || s.Network != t.config || !s.Recipe.equal(t.recipe) {
 		return fmt.Errorf("checkpoint %s: %w: network, recipe, data or tokenizer differ; remove it to begin anew", dir, errOther)
 	}
 	for i, p := range []*rwkv.Params[float32]{t.params, t.m, t.v} {

@@ -10,6 +10,8 @@ package train
 import (
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 
 	"github.com/ptbr-slm/pipeline/model/kernel"
 )
@@ -125,6 +127,13 @@ func (r Recipe) Check() error {
 		from = p.From
 	}
 	return nil
+}
+
+// equal compares recipes; no phases are no phases, nil or empty.
+func (r Recipe) equal(o Recipe) bool {
+	p, q := r.Phases, o.Phases
+	r.Phases, o.Phases = nil, nil
+	return slices.Equal(p, q) && reflect.DeepEqual(r, o)
 }
 
 // phase is what holds at a step: how many blocks are trained (0: all) and how many

@@ -204,7 +204,9 @@ func TestStart(t *testing.T) {
 
 // Stopped by its context anywhere, and gone on with: the same weights and log.
 func TestStopAndResume(t *testing.T) {
-	for name, r := range map[string]Recipe{"chunks": recipe, "streams": streams()} {
+	none := recipe
+	none.Phases = []Phase{} // as a decoder leaves it
+	for name, r := range map[string]Recipe{"chunks": none, "streams": streams()} {
 		t.Run(name, func(t *testing.T) { stopAndResume(t, r) })
 	}
 }
