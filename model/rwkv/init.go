@@ -76,31 +76,51 @@ func (s *source) normal() float64 {
 //
 // It is the Q of N(0,1) = QR with R's diagonal positive, found by factoring the Gram
 // matrix (Cholesky QR) twice: the second pass removes what the first leaves of rounding.
+// Of a matrix at least twice as long as wide, whose singular values are within a factor of
+// six of each other, products in float32 do; a square one may be close to singular.
 func orthogonal(w []float32, out, in int, scale float64, r *source, threads int) {
 	m, n := max(out, in), min(out, in) // the tall side
-	a := make([]float64, m*n)
-	for i := range a {
-		a[i] = r.normal()
-	}
-	c := kernel.NewCPU[float64](threads)
-	q, gram := make([]float64, m*n), make([]float64, n*n)
-	for range 2 {
-		c.Gemm(true, false, n, n, m, a, a, gram, false)
-		c.Gemm(false, false, m, n, n, a, inverseCholesky(gram, n), q, false)
-		a, q = q, a
-	}
 	if out > in {
 		scale *= math.Sqrt(float64(out) / float64(in))
 	}
+	if m >= 2*n {
+		place(w, factorQ[float32](m, n, r, threads), out, in, scale)
+	} else {
+		place(w, factorQ[float64](m, n, r, threads), out, in, scale)
+	}
+}
+
+// factorQ is the Q of a random matrix, [m,n].
+func factorQ[T kernel.Float](m, n int, r *source, threads int) []T {
+	a, q := make([]T, m*n), make([]T, m*n)
+	for i := range a {
+		a[i] = T(r.normal())
+	}
+	c := kernel.NewCPU[T](threads)
+	gram, wide := make([]T, n*n), make([]float64, n*n)
+	for range 2 {
+		c.Gemm(true, false, n, n, m, a, a, gram, false)
+		for i, x := range gram {
+			wide[i] = float64(x)
+		}
+		for i, x := range inverseCholesky(wide, n) {
+			gram[i] = T(x)
+		}
+		c.Gemm(false, false, m, n, n, a, gram, q, false)
+		a, q = q, a
+	}
+	return a
+}
+
+// place writes scale times q, or its transpose where that is [out,in], into w.
+func place[T kernel.Float](w []float32, q []T, out, in int, scale float64) {
 	for i := range out {
 		for j := range in {
-			v := 0.0
+			at := j*out + i
 			if out >= in {
-				v = a[i*in+j]
-			} else {
-				v = a[j*out+i]
+				at = i*in + j
 			}
-			w[i*in+j] = float32(scale * v)
+			w[i*in+j] = float32(scale * float64(q[at]))
 		}
 	}
 }
