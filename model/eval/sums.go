@@ -2,8 +2,9 @@
 // and entropy, with bootstrap intervals, beside baselines on the same text: a byte
 // n-gram model and a compressor.
 //
-// All arithmetic is float64 in a fixed order with no fused operations, so that the same
-// logits give the same figures on any machine.
+// Exponentials are the kernels' float32, which have the same bits on any machine; all sums are
+// float64, in a fixed order and with no fused operations. So the same logits give the same
+// figures everywhere.
 package eval
 
 import (
@@ -44,15 +45,22 @@ func (s *Sums) Observe(logits []float32, token uint32) {
 	var z, dz float64
 	target := logits[token]
 	rank := 0 // of the token; the lower id goes first among equals
-	for i, l := range logits {
-		d := float64(l) - float64(top)
-		e := kernel.Exp(d)
-		z += e
-		if e > 0 {
-			dz += float64(d * e)
+	var d, e [256]float32
+	for from := 0; from < len(logits); from += len(d) {
+		row := logits[from:min(from+len(d), len(logits))]
+		for i, l := range row {
+			d[i] = l - top
+			if l > target || l == target && uint32(from+i) < token {
+				rank++
+			}
 		}
-		if l > target || l == target && uint32(i) < token {
-			rank++
+		copy(e[:], d[:len(row)])
+		kernel.ExpAll(e[:len(row)])
+		for i, x := range e[:len(row)] {
+			z += float64(x)
+			if x > 0 {
+				dz += float64(float64(d[i]) * float64(x))
+			}
 		}
 	}
 	lnZ := kernel.Log(z)

@@ -225,6 +225,13 @@ func axpy[T Float](y, x []T, a T) {
 	}
 }
 
+// ExpAll replaces each x by e^x, at most 2 ulp off and with the same bits on every path; what is
+// below e^-86.5 becomes 0.
+func ExpAll(x []float32) {
+	use, _ := chosen()
+	use.path.exp(x)
+}
+
 // exp32 is e^x by 2^n·e^r with |r| ≤ ln2/2 and a polynomial of degree 6 in r (the
 // coefficients of Cephes' expf): at most 2 ulp off. Below -86.5 it gives 0: results
 // that small are never added to anything they could change.

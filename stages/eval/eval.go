@@ -40,7 +40,7 @@ type Baselines struct {
 // Kind is eval.
 var Kind = stage.Kind{
 	Name:    "eval",
-	Version: 2,
+	Version: 3,
 	Doc:     "measures a model on validation documents beside baselines on the same text, with samples and the training curve",
 	In: []stage.Port{
 		{Name: "model", Doc: "the model", Type: stage.Model, Names: true},
