@@ -66,6 +66,9 @@ func TestCheckpointing(t *testing.T) {
 
 // A step takes no memory but what gorgonia takes to run its tape, and that is little.
 func TestAllocations(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates too; held by the plain suite")
+	}
 	d := newCorpus(small.Vocab, 4000)
 	for _, optimizer := range []string{AdamW, Muon} {
 		r := recipe
