@@ -2,6 +2,5 @@
 
 package train
 
-// underRace: the detector makes the trainings of TestBits ten times as slow, and the other
-// tests run the same code.
+// underRace: the detector allocates on its own account.
 const underRace = true
