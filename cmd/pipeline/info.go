@@ -218,7 +218,11 @@ func fields(object []byte, row func(...string)) error {
 		if err := d.Decode(&value); err != nil {
 			return err
 		}
-		row(fmt.Sprint(name), string(bytes.Trim(value, `"`)))
+		var line bytes.Buffer // lists are on many lines in a file
+		if err := json.Compact(&line, value); err != nil {
+			return err
+		}
+		row(fmt.Sprint(name), string(bytes.Trim(line.Bytes(), `"`)))
 	}
 	return nil
 }

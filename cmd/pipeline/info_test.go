@@ -44,8 +44,10 @@ func TestInfo(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.want(0, []string{"38 464"}, "info", dir)
-	s.write("model/train.json", `{"preset": "nano", "recipe": {"seq-len": 64, "precision": "bf16"}, "tokens": 12345, "loss": 2.5, "val-loss": 2.75}`)
-	s.want(0, []string{"nano", "38 464", "seq-len", "bf16", "12 345", "2.5000 nats", "2.7500 nats"}, "info", dir)
+	s.write("model/train.json", `{"preset": "nano", "recipe": {"seq-len": 64, "phases": [
+ {"from-step": 0}
+], "precision": "bf16"}, "tokens": 12345, "loss": 2.5, "val-loss": 2.75}`)
+	s.want(0, []string{"nano", "38 464", "seq-len", `[{"from-step":0}]`, "bf16", "12 345", "2.5000 nats", "2.7500 nats"}, "info", dir)
 	i = information{}
 	if err := json.Unmarshal([]byte(s.want(0, nil, "info", dir, "--json")), &i); err != nil || i.Model == nil || i.Model.Tokens != 12345 || i.Networks[0].Embd != 32 {
 		t.Errorf("%+v %v", i, err)

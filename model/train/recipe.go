@@ -8,6 +8,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"reflect"
@@ -27,8 +28,8 @@ type Recipe struct {
 	Rate      float64 `json:"learning-rate"` // highest
 	MinRatio  float64 `json:"min-lr-ratio"`  // of the last rate to the highest
 	Warmup    int     `json:"warmup-steps"`
-	Schedule  string  `json:"schedule"`     // after the warm-up: Cosine or Linear
-	Cooldown  float64 `json:"cooldown"`     // Linear: share of the steps, at the end, in which the rate falls
+	Schedule  string  `json:"schedule"`     // after the warm-up: Cosine or WSD
+	Cooldown  float64 `json:"cooldown"`     // of WSD: share of the steps, at the end, in which the rate falls
 	EmbRate   float64 `json:"embedding-lr"` // factors of the rate
 	HeadRate  float64 `json:"head-lr"`
 	Optimizer string  `json:"optimizer"`    // of the matrices of blocks: AdamW or Muon; all else has AdamW
@@ -144,9 +145,7 @@ func (r Recipe) phase(step int) (layers, accum int) {
 		if p.From > step {
 			break
 		}
-		if layers, accum = p.Layers, p.Accum; accum == 0 {
-			accum = r.Accum
-		}
+		layers, accum = p.Layers, cmp.Or(p.Accum, r.Accum)
 	}
 	return layers, accum
 }
@@ -157,9 +156,7 @@ func (r Recipe) micros(steps int) int64 {
 	for _, p := range append(r.Phases[:len(r.Phases):len(r.Phases)], Phase{From: steps}) {
 		to := min(p.From, steps)
 		n += int64(to-from) * int64(now)
-		if from, now = to, p.Accum; now == 0 {
-			now = r.Accum
-		}
+		from, now = to, cmp.Or(p.Accum, r.Accum)
 	}
 	return n
 }

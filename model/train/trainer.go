@@ -35,7 +35,8 @@ type Record struct {
 	ValLoss  *float64 `json:"val-loss,omitempty"`
 }
 
-// Options say how a run is done. None but Start changes its result.
+// Options say how a run is done. None changes its result, but for Start, and Path in BF16, where
+// it may stand for another class of processors.
 type Options struct {
 	Start     *rwkv.Params[float32] // weights to begin with, which are trained in place; nil: rwkv.Init's
 	Threads   int
