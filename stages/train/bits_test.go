@@ -48,7 +48,7 @@ func trainBits(threads int, precision string) (string, error) {
 		data[i] = (data[max(i-1, 0)]*5 + x>>30) % vocab
 	}
 	c := rwkv.Config{Vocab: vocab, Embd: preset.Embd, Layers: preset.Layers, FFN: preset.FFN}
-	p, _, err := train.Run(context.Background(), c, train.Recipe{SeqLen: 11, Batch: 1, Accum: 4, Steps: 50, Rate: 2e-3, MinRatio: 0.1, Warmup: 5,
+	p, _, err := train.Run(context.Background(), c, train.Recipe{SeqLen: 11, Batch: 1, Accum: 8, Steps: 50, Rate: 2e-3, MinRatio: 0.1, Warmup: 5,
 		Decay: 0.1, Beta1: 0.9, Beta2: 0.99, Clip: 1, LogEvery: 50, Seed: 1, Precision: precision, Schedule: train.Cosine, Optimizer: train.AdamW, EmbRate: 1, HeadRate: 1}, data, train.Options{Threads: threads})
 	if err != nil {
 		return "", err
@@ -99,7 +99,7 @@ func TestBits(t *testing.T) {
 	for _, c := range []struct {
 		path    string
 		threads []int
-	}{{"avx512", []int{1, 2, 4, 8}}, {"avx2", []int{1, 4}}, {"go", []int{2}}} {
+	}{{"avx512", []int{1, 2, 3, 4, 8}}, {"avx2", []int{1, 4}}, {"go", []int{2}}} {
 		for _, threads := range c.threads {
 			digest := trained(t, c.path, threads, train.FP32)
 			ran++
