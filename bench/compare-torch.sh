@@ -81,7 +81,7 @@ trap 'rm -rf "$work"' EXIT
 results=${RESULTS:-$work/results}
 touch "$results"
 
-fp32=$("$work/pipeline" doctor --json | jq -r '.[] | select(.subject == "kernels").found | split(" ")[0]')
+fp32=$("$work/pipeline" doctor --json | jq -r '.[] | select(.subject == "kernels").found | split(" ")[0] | sub("bf16$"; "")') # of avx512bf16, all but products is avx512
 
 # shape NETWORK: flags of a network.
 shape() {
