@@ -9,7 +9,13 @@ import (
 // Encode appends the ids of text to dst. Specials written in the text are text: none
 // of their ids comes out. Bytes that are not UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
-	text = t.normalizer.apply(text)
+	if t.prefixSpace || len(t.added) > len(t.names) {
+		return t.EncodeSpecials(dst, text, nil)
+	}
+	return t.encodeNormal(dst, t.normalizer.apply(text))
+}
+
+func (t *Tokenizer) encodeNormal(dst []uint32, text string) []uint32 {
 	for i := 0; i < len(text); {
 		j := t.splitter.next(text, i)
 		dst = t.encodePiece(dst, text[i:j])
@@ -21,23 +27,10 @@ func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
 // EncodeSpecials is Encode, but the specials named in allowed become their ids where
 // the text has them: the leftmost first, the longest of those that begin together.
 func (t *Tokenizer) EncodeSpecials(dst []uint32, text string, allowed []string) []uint32 {
-	for {
-		at, name := len(text), ""
-		for _, a := range allowed {
-			if _, ok := t.names[a]; !ok {
-				continue
-			}
-			if i := strings.Index(text[:min(len(text), at+len(a))], a); i >= 0 && (i < at || i == at && len(a) > len(name)) {
-				at, name = i, a
-			}
-		}
-		dst = t.Encode(dst, text[:at])
-		if name == "" {
-			return dst
-		}
-		dst = append(dst, t.names[name])
-		text = text[at+len(name):]
-	}
+	t.segments(text, allowed,
+		func(text string) { dst = t.encodeNormal(dst, text) },
+		func(id uint32) { dst = append(dst, id) })
+	return dst
 }
 
 const (
@@ -65,6 +58,9 @@ func (t *Tokenizer) encodePiece(dst []uint32, piece string) []uint32 {
 		return append(dst, t.bytes[piece[0]])
 	}
 	if len(piece) > shortPiece {
+		if id, ok := t.whole[piece]; ok {
+			return append(dst, id)
+		}
 		return t.mergeLong(dst, piece)
 	}
 	slot := &t.cache.slots[maphash.String(t.cache.seed, piece)>>(64-cacheBits)]
@@ -72,7 +68,11 @@ func (t *Tokenizer) encodePiece(dst []uint32, piece string) []uint32 {
 		return append(dst, e.ids...)
 	}
 	n := len(dst)
-	dst = t.mergeShort(dst, piece)
+	if id, ok := t.whole[piece]; ok {
+		dst = append(dst, id)
+	} else {
+		dst = t.mergeShort(dst, piece)
+	}
 	slot.Store(&cached{strings.Clone(piece), append([]uint32(nil), dst[n:]...)})
 	return dst
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -67,15 +68,6 @@ type file struct {
 	} `json:"model"`
 }
 
-type addedToken struct {
-	ID         uint32 `json:"id"`
-	Content    string `json:"content"`
-	SingleWord bool   `json:"single_word"`
-	LStrip     bool   `json:"lstrip"`
-	RStrip     bool   `json:"rstrip"`
-	Special    bool   `json:"special"`
-}
-
 // component is a normalizer, pre-tokenizer, post-processor or decoder: the fields of
 // all kinds that may appear in a byte-level tokenizer.
 type component struct {
@@ -101,7 +93,7 @@ func (f *file) tokenizer() (*Tokenizer, error) {
 	if t.normalizer, err = f.Normalizer.normalizer("normalizer"); err != nil {
 		return nil, err
 	}
-	if t.splitter, err = f.PreTokenizer.splitter(); err != nil {
+	if t.splitter, t.prefixSpace, err = f.PreTokenizer.splitter(); err != nil {
 		return nil, err
 	}
 	for _, step := range []func() error{
@@ -125,15 +117,13 @@ func (f *file) unsupported() error {
 	case m.Type != "BPE" && !(m.Type == "" && m.Merges != nil):
 		return fmt.Errorf("model.type: is %q; only BPE is read", m.Type)
 	case m.Dropout != nil && *m.Dropout != 0:
-		return fmt.Errorf("model.dropout: is %g; must be null, ids would be random", *m.Dropout)
+		return fmt.Errorf("model.dropout: is %g; must be null, or ids would be random", *m.Dropout)
 	case given(m.Prefix):
 		return fmt.Errorf("model.continuing_subword_prefix: is %q; must be null in a byte-level BPE", *m.Prefix)
 	case given(m.Suffix):
 		return fmt.Errorf("model.end_of_word_suffix: is %q; must be null in a byte-level BPE", *m.Suffix)
 	case m.ByteFallback:
 		return errors.New("model.byte_fallback: is true; must be false, a byte-level BPE knows every byte")
-	case m.IgnoreMerges:
-		return errors.New("model.ignore_merges: is true; only false is read")
 	case m.Vocab == nil:
 		return errors.New("model.vocab: is missing")
 	case m.Merges == nil:
@@ -174,104 +164,163 @@ func (c *component) normalizer(field string) (normalizer, error) {
 	return n, nil
 }
 
-// splitter finds the splitter whose regular expression the file has.
-func (c *component) splitter() (*splitter, error) {
-	const want = "Sequence of Split (Regex, Isolated) and ByteLevel without its own regex"
+// splitter finds the splitter that the pre-tokenizer means, and whether a text is given
+// a space to begin with. Three forms are read:
+//
+//	ByteLevel with its own regular expression, which is GPT-2's
+//	Sequence of Split (Regex, Isolated) and ByteLevel without its own
+//	Sequence of ByteLevel alone, as the first
+func (c *component) splitter() (s *splitter, prefixSpace bool, err error) {
+	const want = "Sequence of Split (Regex, Isolated) and ByteLevel without its own regex, or a ByteLevel with it"
+	field := "pre_tokenizer"
 	switch {
 	case c == nil:
-		return nil, fmt.Errorf("pre_tokenizer: is missing; must be a %s", want)
-	case c.Type != "Sequence":
-		return nil, fmt.Errorf("pre_tokenizer.type: is %q; must be a %s", c.Type, want)
-	case len(c.PreTokenizers) != 2:
-		return nil, fmt.Errorf("pre_tokenizer.pretokenizers: has %d entries; must be a %s", len(c.PreTokenizers), want)
+		return nil, false, fmt.Errorf("pre_tokenizer: is missing; must be a %s", want)
+	case c.Type == "Sequence" && len(c.PreTokenizers) == 1:
+		c, field = &c.PreTokenizers[0], "pre_tokenizer.pretokenizers[0]"
 	}
-	split, level := &c.PreTokenizers[0], &c.PreTokenizers[1]
-	field := "pre_tokenizer.pretokenizers[0]"
 	switch {
-	case split.Type != "Split":
-		return nil, fmt.Errorf("%s.type: is %q; must be Split", field, split.Type)
-	case split.Behavior != "Isolated":
-		return nil, fmt.Errorf("%s.behavior: is %q; must be Isolated", field, split.Behavior)
-	case split.Invert:
-		return nil, fmt.Errorf("%s.invert: is true; must be false", field)
-	case split.Pattern.Regex == nil:
-		return nil, fmt.Errorf("%s.pattern: must be a Regex", field)
+	case c.Type == "ByteLevel" && c.UseRegex != nil && !*c.UseRegex:
+		return nil, false, fmt.Errorf("%s.use_regex: is false, which leaves text in one piece; must be a %s", field, want)
+	case c.Type == "ByteLevel":
+		s, err := findSplitter("gpt2")
+		return s, c.AddPrefixSpace, err
+	case c.Type != "Sequence":
+		return nil, false, fmt.Errorf("%s.type: is %q; must be a %s", field, c.Type, want)
+	case len(c.PreTokenizers) != 2:
+		return nil, false, fmt.Errorf("%s.pretokenizers: has %d entries; must be a %s", field, len(c.PreTokenizers), want)
+	}
+	s, err = c.PreTokenizers[0].split("pre_tokenizer.pretokenizers[0]")
+	if err != nil {
+		return nil, false, err
+	}
+	field = "pre_tokenizer.pretokenizers[1]"
+	switch level := &c.PreTokenizers[1]; {
 	case level.Type != "ByteLevel":
-		return nil, fmt.Errorf("pre_tokenizer.pretokenizers[1].type: is %q; must be ByteLevel", level.Type)
+		return nil, false, fmt.Errorf("%s.type: is %q; must be ByteLevel", field, level.Type)
 	case level.AddPrefixSpace:
-		return nil, errors.New("pre_tokenizer.pretokenizers[1].add_prefix_space: is true; must be false")
+		return nil, false, fmt.Errorf("%s.add_prefix_space: is true; must be false behind a Split, every piece would be given a space", field)
 	case level.UseRegex == nil || *level.UseRegex:
-		return nil, errors.New("pre_tokenizer.pretokenizers[1].use_regex: is true; must be false, the Split before it cuts the text")
+		return nil, false, fmt.Errorf("%s.use_regex: is true; must be false, the Split before it cuts the text", field)
+	}
+	return s, false, nil
+}
+
+// split finds the splitter whose regular expression a Split has.
+func (c *component) split(field string) (*splitter, error) {
+	switch {
+	case c.Type != "Split":
+		return nil, fmt.Errorf("%s.type: is %q; must be Split", field, c.Type)
+	case c.Behavior != "Isolated":
+		return nil, fmt.Errorf("%s.behavior: is %q; must be Isolated", field, c.Behavior)
+	case c.Invert:
+		return nil, fmt.Errorf("%s.invert: is true; must be false", field)
+	case c.Pattern.String != nil:
+		return nil, fmt.Errorf("%s.pattern.String: is %q; must be a Regex, that of a splitter known here", field, *c.Pattern.String)
+	case c.Pattern.Regex == nil:
+		return nil, fmt.Errorf("%s.pattern: must be a Regex", field)
 	}
 	var known []string
 	for _, s := range splitters {
-		if s.regex == *split.Pattern.Regex {
+		if s.regex == *c.Pattern.Regex {
 			return s, nil
 		}
 		known = append(known, fmt.Sprintf("%s (%s)", s.name, s.regex))
 	}
-	return nil, fmt.Errorf("%s.pattern.Regex: %q is no splitter known here; known are %s", field, *split.Pattern.Regex, strings.Join(known, ", "))
+	return nil, fmt.Errorf("%s.pattern.Regex: %q is no splitter known here; known are %s", field, *c.Pattern.Regex, strings.Join(known, ", "))
 }
 
-// readVocab sets tokens, special and order.
+// maxHoles is how many ids may be without a token. Vocabularies made to a round size
+// have some between the tokens that were learnt and those that were added.
+const maxHoles = 1024
+
+// readVocab sets tokens, special, literal and added.
 func (f *file) readVocab(t *Tokenizer) error {
-	added := map[string]uint32{}
+	vocab := f.Model.Vocab
+	added := map[string]addedToken{}
+	entries := slices.Clone(vocab.entries)
 	for i, a := range f.AddedTokens {
 		field := fmt.Sprintf("added_tokens[%d]", i)
-		switch {
-		case a.Content == "":
+		if a.Content == "" {
 			return fmt.Errorf("%s.content: is empty", field)
-		case !a.Special:
-			return fmt.Errorf("%s.special: is false (%q); only special tokens may be added, so that text never becomes one unasked", field, a.Content)
-		case a.SingleWord || a.LStrip || a.RStrip:
-			return fmt.Errorf("%s: single_word, lstrip and rstrip must be false (%q)", field, a.Content)
 		}
-		if id, ok := f.Model.Vocab.ids[a.Content]; ok && id != a.ID {
+		if was, ok := added[a.Content]; ok {
+			return fmt.Errorf("%s.content: %q was added before, as %d", field, a.Content, was.ID)
+		}
+		id, known := vocab.ids[a.Content]
+		if known && id != a.ID {
 			return fmt.Errorf("%s.id: is %d, but model.vocab gives %q the id %d", field, a.ID, a.Content, id)
 		}
-		if id, ok := added[a.Content]; ok {
-			return fmt.Errorf("%s.content: %q was added before, as %d", field, a.Content, id)
+		if !known {
+			entries = append(entries, entry{a.Content, a.ID})
+			if !a.Special {
+				if t.literal == nil {
+					t.literal = map[uint32]bool{}
+				}
+				t.literal[a.ID] = true
+			}
 		}
-		added[a.Content] = a.ID
-		t.order = append(t.order, a.ID)
+		added[a.Content] = a
+		t.added = append(t.added, a)
 	}
-	entries := f.Model.Vocab.entries
-	for i, a := range f.AddedTokens {
-		if _, ok := f.Model.Vocab.ids[a.Content]; !ok {
-			entries = append(entries, entry{a.Content, f.AddedTokens[i].ID})
-		}
-	}
-	t.tokens, t.special = make([]string, len(entries)), make([]bool, len(entries))
-	names := make([]string, len(entries))
+	size := 0
 	for _, e := range entries {
-		switch {
-		case int64(e.id) >= int64(len(entries)):
-			return fmt.Errorf("model.vocab[%q]: the id is %d; %d tokens must have the ids 0 to %d", e.token, e.id, len(entries), len(entries)-1)
-		case t.tokens[e.id] != "":
-			return fmt.Errorf("model.vocab: %q and %q have the same id %d", names[e.id], e.token, e.id)
+		if size = max(size, int(e.id)+1); size > len(entries)+maxHoles {
+			return fmt.Errorf("%s: the id is %d, but there are %d tokens; their ids must be near to 0 to %d", f.where(e), e.id, len(entries), len(entries)-1)
 		}
-		_, special := added[e.token]
+	}
+	t.tokens, t.special = make([]string, size), make([]bool, size)
+	names := make([]string, size)
+	for _, e := range entries {
+		if e.token == "" {
+			return fmt.Errorf("%s: a token cannot be empty", f.where(e))
+		}
+		if t.tokens[e.id] != "" {
+			return fmt.Errorf("%s: has the id %d, which %q has already; each token must have an id of its own", f.where(e), e.id, names[e.id])
+		}
 		tok := e.token
-		if !special {
+		a, isAdded := added[e.token]
+		if !a.Special && !t.literal[e.id] {
 			var bad rune
 			var ok bool
 			if tok, bad, ok = unspell(e.token); !ok {
-				return fmt.Errorf("model.vocab[%q]: the character %q is not of the byte-level alphabet", e.token, bad)
+				return fmt.Errorf("%s: the character %q is not of the byte-level alphabet, in which a space is Ġ; only tokens of added_tokens are written as they are", f.where(e), bad)
 			}
-			if tok == "" {
-				return errors.New(`model.vocab[""]: a token cannot be empty`)
+			if isAdded && tok != e.token {
+				return fmt.Errorf("%s: is added for the text %q, but in model.vocab it spells the bytes %q; take it out of one of them", f.where(e), e.token, tok)
 			}
 		}
-		names[e.id], t.tokens[e.id], t.special[e.id] = e.token, tok, special
+		names[e.id], t.tokens[e.id], t.special[e.id] = e.token, tok, a.Special
+	}
+	if f.Model.IgnoreMerges {
+		t.whole = make(map[string]uint32, len(vocab.entries))
+		for _, e := range vocab.entries {
+			if !t.special[e.id] {
+				t.whole[t.tokens[e.id]] = e.id
+			}
+		}
 	}
 	return nil
 }
 
+// where is the field that gives a token its id.
+func (f *file) where(e entry) string {
+	if _, ok := f.Model.Vocab.ids[e.token]; ok {
+		return fmt.Sprintf("model.vocab[%q]", e.token)
+	}
+	i := slices.IndexFunc(f.AddedTokens, func(a addedToken) bool { return a.Content == e.token })
+	return fmt.Sprintf("added_tokens[%d].id", i)
+}
+
 func (f *file) readMerges(t *Tokenizer) error {
+	vocab := f.Model.Vocab.ids
 	token := func(i int, s string) (uint32, error) {
-		id, ok := f.Model.Vocab.ids[s]
-		if !ok || t.special[id] {
-			return 0, fmt.Errorf("model.merges[%d]: the token %q is not in model.vocab, or is special", i, s)
+		id, ok := vocab[s]
+		switch {
+		case !ok:
+			return 0, fmt.Errorf("model.merges[%d]: the token %q is not in model.vocab, though each merge is of two of its tokens and gives a third", i, s)
+		case t.special[id]:
+			return 0, fmt.Errorf("model.merges[%d]: the token %q is special, which no merge may take or give", i, s)
 		}
 		return id, nil
 	}

@@ -31,17 +31,20 @@ const (
 
 // Tokenizer encodes and decodes with one vocabulary. Make one with Load, Read or Train.
 type Tokenizer struct {
-	splitter   *splitter
-	normalizer normalizer
+	splitter    *splitter
+	normalizer  normalizer
+	prefixSpace bool // a text that does not begin with a space is given one
 
-	tokens  []string          // bytes of each id; the name of a special
+	tokens  []string          // bytes of each id; the name of a special; "" for an id that is not used
 	special []bool            // by id
 	names   map[string]uint32 // id of each special
-	order   []uint32          // ids of the specials, in the order of the file
+	added   []addedToken      // the specials and what else is found in text as it is, in the order of the file
+	literal map[uint32]bool   // added tokens that are not special and not of the vocabulary
 
-	merges []merge     // by rank
-	bytes  [256]uint32 // id of each byte
-	pairs  *pairTable  // pair of ids → rank
+	merges []merge           // by rank
+	bytes  [256]uint32       // id of each byte
+	pairs  *pairTable        // pair of ids → rank
+	whole  map[string]uint32 // pieces that are tokens without any merge; nil: all pieces are merged
 	cache  *cache
 
 	file   []byte // tokenizer.json, as read or as first written
@@ -60,7 +63,7 @@ func (t *Tokenizer) indexTokens() error {
 		switch {
 		case t.special[id]:
 			t.names[tok] = uint32(id)
-		case len(tok) == 1:
+		case len(tok) == 1 && !t.literal[uint32(id)]:
 			t.bytes[tok[0]], have[tok[0]] = uint32(id), true
 		}
 	}
@@ -109,7 +112,7 @@ func (t *Tokenizer) Lossy() bool { return t.normalizer.lossy() }
 
 // Token returns the bytes of an id, or the name of a special; U+FFFD outside the vocabulary.
 func (t *Tokenizer) Token(id uint32) string {
-	if int64(id) >= int64(len(t.tokens)) {
+	if int64(id) >= int64(len(t.tokens)) || t.tokens[id] == "" {
 		return string(utf8.RuneError)
 	}
 	return t.tokens[id]

@@ -37,7 +37,7 @@ func (o Options) start() (*Tokenizer, error) {
 			return nil, fmt.Errorf("the special token %q must be valid UTF-8 of at least two bytes", name)
 		}
 		seen[name] = true
-		t.order = append(t.order, uint32(len(t.tokens)))
+		t.added = append(t.added, addedToken{ID: uint32(len(t.tokens)), Content: name, Special: true})
 		t.tokens, t.special = append(t.tokens, name), append(t.special, true)
 	}
 	for _, b := range byteOrder {

@@ -52,9 +52,10 @@ func (t *Tokenizer) Save(dir string) error {
 	return t.Write(func(name string) (io.WriteCloser, error) { return os.Create(filepath.Join(dir, name)) })
 }
 
-// text is the form of a token in vocabularies: bytes in the alphabet, specials as they are.
+// text is the form of a token in vocabularies: bytes in the alphabet; as they are,
+// specials and other added tokens.
 func (t *Tokenizer) text(id uint32) string {
-	if t.special[id] {
+	if t.special[id] || t.literal[id] {
 		return t.tokens[id]
 	}
 	return spell(t.tokens[id])
@@ -65,20 +66,25 @@ func (t *Tokenizer) text(id uint32) string {
 func (t *Tokenizer) marshal() []byte {
 	var b bytes.Buffer
 	b.WriteString("{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": [")
-	for i, id := range t.order {
-		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"content\": %s, \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}",
-			comma(i), id, quote(t.tokens[id]))
+	for i, a := range t.added {
+		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"content\": %s, \"single_word\": %t, \"lstrip\": %t, \"rstrip\": %t, \"normalized\": %t, \"special\": %t}",
+			comma(i), a.ID, quote(a.Content), a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special)
 	}
 	b.WriteString("\n  ],\n  \"normalizer\": ")
 	b.Write(t.normalizer.marshal())
-	fmt.Fprintf(&b, `,
-  "pre_tokenizer": {
+	b.WriteString(",\n  \"pre_tokenizer\": ")
+	if t.prefixSpace {
+		b.WriteString(`{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}`)
+	} else {
+		fmt.Fprintf(&b, `{
     "type": "Sequence",
     "pretokenizers": [
       {"type": "Split", "pattern": {"Regex": %s}, "behavior": "Isolated", "invert": false},
       {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}
     ]
-  },
+  }`, quote(t.splitter.regex))
+	}
+	fmt.Fprintf(&b, `,
   "post_processor": null,
   "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
   "model": {
@@ -89,8 +95,8 @@ func (t *Tokenizer) marshal() []byte {
     "end_of_word_suffix": null,
     "fuse_unk": false,
     "byte_fallback": false,
-    "ignore_merges": false,
-    "vocab": `, quote(t.splitter.regex))
+    "ignore_merges": %t,
+    "vocab": `, t.whole != nil)
 	b.Write(t.vocab("    "))
 	b.WriteString(",\n    \"merges\": [")
 	for i, m := range t.merges {
@@ -114,12 +120,18 @@ func (n normalizer) marshal() []byte {
 	return []byte(`{"type": "Sequence", "normalizers": [` + b.String() + `]}`)
 }
 
-// vocab gives token → id as a JSON object in the order of ids.
+// vocab gives token → id as a JSON object in the order of ids. Added tokens that are
+// not special are only in added_tokens, where their bytes are not taken for letters of the alphabet.
 func (t *Tokenizer) vocab(indent string) []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for id := range t.tokens {
-		fmt.Fprintf(&b, "%s\n%s  %s: %d", comma(id), indent, quote(t.text(uint32(id))), id)
+	n := 0
+	for id, tok := range t.tokens {
+		if tok == "" || t.literal[uint32(id)] {
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n%s  %s: %d", comma(n), indent, quote(t.text(uint32(id))), id)
+		n++
 	}
 	b.WriteString("\n" + indent + "}")
 	return b.Bytes()
@@ -137,7 +149,7 @@ func (t *Tokenizer) mergesText() []byte {
 func (t *Tokenizer) tiktoken() []byte {
 	var b bytes.Buffer
 	for id, tok := range t.tokens {
-		if !t.special[id] {
+		if tok != "" && !t.special[id] && !t.literal[uint32(id)] {
 			fmt.Fprintf(&b, "%s %d\n", base64.StdEncoding.EncodeToString([]byte(tok)), id)
 		}
 	}
@@ -149,8 +161,11 @@ func (t *Tokenizer) roles() map[string]any {
 	known := map[string]string{Pad: "pad_token", Unknown: "unk_token", Begin: "bos_token", End: "eos_token", Separator: "sep_token"}
 	m := map[string]any{}
 	var more []string
-	for _, id := range t.order {
-		name := t.tokens[id]
+	for _, a := range t.added {
+		name := a.Content
+		if !a.Special {
+			continue
+		}
 		if role, ok := known[name]; ok {
 			m[role] = name
 		} else {
