@@ -1,11 +1,5 @@
 package tokenizer
 
-import (
-	"hash/maphash"
-	"strings"
-	"sync/atomic"
-)
-
 // Encode appends the ids of text to dst. Specials written in the text are text: none
 // of their ids comes out. Bytes that are not UTF-8 count as U+FFFD.
 func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
@@ -15,10 +9,24 @@ func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
 	return t.encodeNormal(dst, t.normalizer.apply(text))
 }
 
+// encodeNormal encodes text that is in the normal form.
 func (t *Tokenizer) encodeNormal(dst []uint32, text string) []uint32 {
+	next := t.splitter.next
 	for i := 0; i < len(text); {
-		j := t.splitter.next(text, i)
-		dst = t.encodePiece(dst, text[i:j])
+		j := next(text, i)
+		switch n := j - i; {
+		case n == 1:
+			dst = append(dst, t.bytes[text[i]])
+		case n > cachePiece:
+			dst = t.mergePiece(dst, text[i:j])
+		default:
+			key := keyOf(text, i, n)
+			places := t.cache.places(&key)
+			var ok bool
+			if dst, ok = places[0].get(&key, dst); !ok {
+				dst = t.encodeRare(dst, text[i:j], &key, places)
+			}
+		}
 		i = j
 	}
 	return dst
@@ -33,48 +41,36 @@ func (t *Tokenizer) EncodeSpecials(dst []uint32, text string, allowed []string) 
 	return dst
 }
 
-const (
-	shortPiece = 64 // bytes; up to here the lowest rank is found by looking at all
-	cacheBits  = 16
-)
+// shortPiece is the length in bytes up to which the lowest rank is found by looking at
+// all of them.
+const shortPiece = 64
 
-// cache remembers the ids of pieces. A slot holds the last piece that hashed to it, as
-// an immutable entry, so that goroutines share it without a lock and a warm cache is
-// only read. It holds 2¹⁶ pieces at most, some 10 MB when full.
-type cache struct {
-	seed  maphash.Seed
-	slots [1 << cacheBits]atomic.Pointer[cached]
-}
-
-type cached struct {
-	piece string
-	ids   []uint32
-}
-
-func newCache() *cache { return &cache{seed: maphash.MakeSeed()} }
-
-func (t *Tokenizer) encodePiece(dst []uint32, piece string) []uint32 {
-	if len(piece) == 1 {
-		return append(dst, t.bytes[piece[0]])
-	}
-	if len(piece) > shortPiece {
-		if id, ok := t.whole[piece]; ok {
-			return append(dst, id)
-		}
-		return t.mergeLong(dst, piece)
-	}
-	slot := &t.cache.slots[maphash.String(t.cache.seed, piece)>>(64-cacheBits)]
-	if e := slot.Load(); e != nil && e.piece == piece {
-		return append(dst, e.ids...)
+// encodeRare encodes a piece that is not in the first of its places.
+func (t *Tokenizer) encodeRare(dst []uint32, piece string, key *cacheKey, places *[2]place) []uint32 {
+	dst, ok := places[1].get(key, dst)
+	if ok {
+		return dst
 	}
 	n := len(dst)
-	if id, ok := t.whole[piece]; ok {
-		dst = append(dst, id)
-	} else {
-		dst = t.mergeShort(dst, piece)
+	dst = t.mergePiece(dst, piece)
+	if ids := dst[n:]; len(ids) <= cacheIDs {
+		if places[0].empty() {
+			places[0].put(key, ids)
+		} else {
+			places[1].put(key, ids)
+		}
 	}
-	slot.Store(&cached{strings.Clone(piece), append([]uint32(nil), dst[n:]...)})
 	return dst
+}
+
+func (t *Tokenizer) mergePiece(dst []uint32, piece string) []uint32 {
+	if id, ok := t.whole[piece]; ok {
+		return append(dst, id)
+	}
+	if len(piece) > shortPiece {
+		return t.mergeLong(dst, piece)
+	}
+	return t.mergeShort(dst, piece)
 }
 
 // mergeShort merges the leftmost pair of lowest rank until none is left, looking at

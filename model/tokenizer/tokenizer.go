@@ -83,7 +83,7 @@ func (t *Tokenizer) indexMerges() error {
 			return fmt.Errorf("model.merges[%d]: the pair %q %q was merged before", rank, t.tokens[m.left], t.tokens[m.right])
 		}
 	}
-	t.cache = newCache()
+	t.cache = new(cache)
 	return nil
 }
 
