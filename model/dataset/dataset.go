@@ -5,7 +5,9 @@
 //	               65,536), every document ended by [EOS]: as nanoGPT reads them
 //	train.docs     one record a document: where its ids begin, its bytes and words of
 //	               original text, its source
-//	manifest.json  counts, sources, and the digest of the tokenizer
+//	manifest.json  counts, sources, digests, and what the layout is
+//
+// That is the plain layout; layout.go has those of other programs.
 //
 // Batches are drawn by position: Sample is a pure function of seed, epoch and index, so
 // training goes on after a crash where it stood, and any number of workers may draw.
@@ -13,6 +15,7 @@ package dataset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +35,7 @@ const ManifestName = "manifest.json"
 
 // Manifest describes a dataset.
 type Manifest struct {
-	Format    string           `json:"format"`    // "ptbr-tokens-1"
+	Format    string           `json:"format"`    // Format
 	Tokenizer string           `json:"tokenizer"` // sha256 of tokenizer.json
 	Vocab     int              `json:"vocab"`     // ids are below
 	Lossy     bool             `json:"lossy"`     // the tokenizer's normal form loses something
@@ -41,10 +44,20 @@ type Manifest struct {
 	Seed      uint64           `json:"seed"`      // of the pipeline that made it
 	Sources   []string         `json:"sources"`   // documents name them by number
 	Splits    map[string]Split `json:"splits"`
+
+	Layout Layout `json:"layout"`
+	// Exchanged is none or two ids that stand for each other in the .bin, where its
+	// layout wants 0 at the end of a document. Readers of this package undo it.
+	Exchanged []uint32          `json:"exchanged,omitempty"`
+	Digests   map[string]string `json:"digests"` // sha256 of the other files, by name
 }
 
-// Format is the version of the layout.
-const Format = "ptbr-tokens-1"
+// Format is the version of the manifest. Before there was formatPlain: without layout,
+// which is plain, and without digests.
+const (
+	Format      = "ptbr-tokens-2"
+	formatPlain = "ptbr-tokens-1"
+)
 
 // Split counts what a split holds.
 type Split struct {
@@ -96,8 +109,16 @@ func Open(dir string) (*Dataset, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	m := &d.Manifest
-	if m.Format != Format {
+	switch {
+	case m.Format == formatPlain:
+		m.Layout, m.Exchanged = Plain, nil
+	case m.Format != Format:
 		return nil, fmt.Errorf("%s: format is %q; %q is the one read here: run tokenize again", path, m.Format, Format)
+	case len(m.Exchanged) != 0 && (len(m.Exchanged) != 2 || int64(max(m.Exchanged[0], m.Exchanged[1])) >= int64(m.Vocab)):
+		return nil, fmt.Errorf("%s: exchanged is %d; must be none or two ids below %d", path, m.Exchanged, m.Vocab)
+	}
+	if err := m.Layout.Check(m.Vocab); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	dtype, width := DType(m.Vocab)
 	if m.Vocab < 1 || m.DType != dtype {
@@ -111,13 +132,13 @@ func Open(dir string) (*Dataset, error) {
 		if !ok {
 			continue
 		}
-		f, err := openTokens(filepath.Join(dir, split+".bin"), s.Tokens, width, m.Vocab)
+		f, err := openTokens(filepath.Join(dir, split+".bin"), m, s.Tokens, width)
 		if err != nil {
 			d.Close()
 			return nil, err
 		}
 		d.files[split] = f
-		if err := d.checkDocs(split); err != nil {
+		if err := errors.Join(d.checkDocs(split), d.checkIndex(split, width)); err != nil {
 			d.Close()
 			return nil, err
 		}

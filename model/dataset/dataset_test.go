@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +11,23 @@ import (
 	"sync"
 	"testing"
 )
+
+// A manifest of before there were layouts is read: it says nothing of them.
+func TestFormatPlain(t *testing.T) {
+	dir := write(t, 95, 500)
+	path := filepath.Join(dir, ManifestName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Replace(b, []byte(Format), []byte(formatPlain), 1)
+	if err := os.WriteFile(path, bytes.Replace(b, []byte(`"plain"`), []byte(`""`), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if d := open(t, dir); d.Manifest.Layout != Plain {
+		t.Errorf("the layout is %q", d.Manifest.Layout)
+	}
+}
 
 // Streams begin evenly spread over the training split, somewhere that the seed decides, and
 // read on over its end.
@@ -48,7 +67,7 @@ func write(t testing.TB, n, vocab int) string {
 	t.Helper()
 	dir := t.TempDir()
 	dtype, width := DType(vocab)
-	m := Manifest{Format: Format, Tokenizer: "abc", Vocab: vocab, DType: dtype, Sources: []string{"a", "b"}, Splits: map[string]Split{}}
+	m := Manifest{Format: Format, Tokenizer: "abc", Vocab: vocab, DType: dtype, Sources: []string{"a", "b"}, Splits: map[string]Split{}, Layout: Plain}
 	ids := make([]uint32, n)
 	for i := range ids {
 		ids[i] = uint32(i % vocab)
@@ -64,6 +83,7 @@ func write(t testing.TB, n, vocab int) string {
 		v.Add(Volume{1, d.Tokens, d.Bytes, d.Words})
 	}
 	m.Splits[Train] = Split{Volume: v}
+	m.Digests = map[string]string{"train.docs": fmt.Sprintf("%x", sha256.Sum256(docs))}
 	var b bytes.Buffer
 	if _, err := m.WriteTo(&b); err != nil {
 		t.Fatal(err)
@@ -253,6 +273,7 @@ func TestRefuses(t *testing.T) {
 		{"no manifest", remove(ManifestName), "manifest.json"},
 		{"manifest cut short", truncate(ManifestName, 100), "manifest.json: unexpected end"},
 		{"other format", replace(ManifestName, Format, "ptbr-tokens-9"), `format is "ptbr-tokens-9"`},
+		{"no layout", replace(ManifestName, `"plain"`, `""`), `layout is ""`},
 		{"other dtype", replace(ManifestName, "uint16", "uint32"), `dtype is "uint32"; a vocabulary of 500 is stored as uint16`},
 		{"nothing to train on", replace(ManifestName, `"tokens": 95`, `"tokens": 0`), "no tokens to train on"},
 	} {
@@ -289,10 +310,17 @@ func TestRefuses(t *testing.T) {
 	if err := open(t, dir).Read(Train, 0, dst); err == nil || !strings.Contains(err.Error(), "token 65535 near position 0; the vocabulary has 500") {
 		t.Errorf("an id outside the vocabulary: %v", err)
 	}
-	// Records that do not follow each other.
+	// Records that are not those of the manifest; and such that do not follow each other.
 	b, _ := os.ReadFile(filepath.Join(dir, "train.docs"))
+	was := fmt.Sprintf("%x", sha256.Sum256(b))
 	b[documentSize] = 11
 	if err := os.WriteFile(filepath.Join(dir, "train.docs"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir).Documents(Train); err == nil || !strings.Contains(err.Error(), "the manifest says "+was[:12]) {
+		t.Errorf("records that were changed: %v", err)
+	}
+	if err := replace(ManifestName, was, fmt.Sprintf("%x", sha256.Sum256(b)))(dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := open(t, dir).Documents(Train); err == nil || !strings.Contains(err.Error(), "document 1 begins at 11; the one before it ends at 10") {
@@ -310,6 +338,8 @@ func FuzzManifest(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add(bytes.Replace(b, []byte(`"tokens": 95`), []byte(`"tokens": 9223372036854775807`), 1))
+	f.Add(bytes.Replace(b, []byte(`"plain"`), []byte(`"llm.c"`), 1))
+	f.Add(bytes.Replace(b, []byte(`"plain"`), []byte(`"u64-count"`), 1))
 	f.Add(bytes.Replace(b, []byte(`"documents": 10`), []byte(`"documents": -10`), 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(filepath.Join(dir, ManifestName), b, 0o644); err != nil {

@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -65,6 +67,9 @@ func (d *Dataset) Documents(split string) ([]Document, error) {
 	if !fits(int64(len(b)), s.Documents, documentSize) {
 		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d documents of %d bytes", path, len(b), s.Documents, documentSize)
 	}
+	if want, got := d.Manifest.Digests[split+".docs"], fmt.Sprintf("%x", sha256.Sum256(b)); want != "" && got != want {
+		return nil, fmt.Errorf("%s has the sha256 %.12s; the manifest says %.12s: the file is damaged or of another dataset", path, got, want)
+	}
 	docs := make([]Document, s.Documents)
 	var at int64
 	for i := range docs {
@@ -89,6 +94,30 @@ func (d *Dataset) checkDocs(split string) error {
 	}
 	if n := d.Manifest.Splits[split].Documents; !fits(info.Size(), n, documentSize) {
 		return fmt.Errorf("%s.docs in %s has %d bytes; the manifest says %d documents of %d bytes", split, d.dir, info.Size(), n, documentSize)
+	}
+	return nil
+}
+
+// checkIndex holds the .idx of layout megatron against the manifest. Nothing is read from it here:
+// the .docs say the same.
+func (d *Dataset) checkIndex(split string, width int) error {
+	if d.Manifest.Layout != Megatron {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(d.dir, split+".idx"))
+	if err != nil {
+		return fmt.Errorf("token files: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	n := d.Manifest.Splits[split].Documents
+	want := indexHead(n, width)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(f, got); err != nil || info.Size() != indexSize(n) || !bytes.Equal(got, want) {
+		return fmt.Errorf("%s is not the index of %d documents of %d bytes an id, which the manifest says it is: run tokenize again", f.Name(), n, width)
 	}
 	return nil
 }

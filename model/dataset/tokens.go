@@ -14,10 +14,13 @@ type tokenFile struct {
 	mapped []byte // nil: read with ReadAt
 	n      int64  // ids
 	width  int    // bytes of an id
+	skip   int64  // bytes before the first
 	vocab  uint32
+
+	exchanged []uint32 // Manifest.Exchanged
 }
 
-func openTokens(path string, n int64, width, vocab int) (*tokenFile, error) {
+func openTokens(path string, m *Manifest, n int64, width int) (*tokenFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("token files: %w", err)
@@ -27,12 +30,20 @@ func openTokens(path string, n int64, width, vocab int) (*tokenFile, error) {
 		f.Close()
 		return nil, err
 	}
-	if !fits(info.Size(), n, width) {
+	t := &tokenFile{f: f, n: n, width: width, skip: m.Layout.headerSize(), vocab: uint32(m.Vocab), exchanged: m.Exchanged}
+	if !fits(info.Size()-t.skip, n, width) {
 		f.Close()
-		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d tokens of %d bytes: the file was cut short or is of another dataset",
-			path, info.Size(), n, width)
+		header := ""
+		if t.skip > 0 {
+			header = fmt.Sprintf(" after the %d bytes with which layout %s begins", t.skip, m.Layout)
+		}
+		return nil, fmt.Errorf("%s has %d bytes; the manifest says %d tokens of %d bytes%s: the file was cut short or is of another dataset",
+			path, info.Size(), n, width, header)
 	}
-	t := &tokenFile{f: f, n: n, width: width, vocab: uint32(vocab)}
+	if err := checkHeader(f, m.Layout, n, width); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if n > 0 {
 		t.mapped = mapFile(f, info.Size())
 	}
@@ -41,7 +52,25 @@ func openTokens(path string, n int64, width, vocab int) (*tokenFile, error) {
 
 // fits says whether size bytes are n records of width bytes. Dividing, it holds for any n.
 func fits(size, n int64, width int) bool {
-	return size%int64(width) == 0 && size/int64(width) == n
+	return size >= 0 && size%int64(width) == 0 && size/int64(width) == n
+}
+
+// checkHeader holds the beginning of a .bin against its layout.
+func checkHeader(f *os.File, l Layout, n int64, width int) error {
+	want, err := l.Header(n, width)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(f, got); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			return fmt.Errorf("%s: byte %d is 0x%02x; the header of the layout %s for %d tokens has 0x%02x: the file is damaged or of another dataset", f.Name(), i, got[i], l, n, want[i])
+		}
+	}
+	return nil
 }
 
 func (t *tokenFile) Close() error {
@@ -59,7 +88,7 @@ func (t *tokenFile) read(at int64, dst []uint32) error {
 		return fmt.Errorf("%s: tokens %d to %d were asked for; it has %d", t.f.Name(), at, at+int64(len(dst)), t.n)
 	}
 	var b []byte
-	from, size := at*int64(t.width), int64(len(dst)*t.width)
+	from, size := t.skip+at*int64(t.width), int64(len(dst)*t.width)
 	if t.mapped != nil {
 		b = t.mapped[from : from+size]
 	} else {
@@ -82,6 +111,17 @@ func (t *tokenFile) read(at int64, dst []uint32) error {
 	}
 	if top >= t.vocab {
 		return fmt.Errorf("%s: token %d near position %d; the vocabulary has %d: the file is damaged or of another tokenizer", t.f.Name(), top, at, t.vocab)
+	}
+	if t.exchanged != nil {
+		x, y := t.exchanged[0], t.exchanged[1]
+		for i, id := range dst {
+			switch id {
+			case x:
+				dst[i] = y
+			case y:
+				dst[i] = x
+			}
+		}
 	}
 	return nil
 }

@@ -293,6 +293,25 @@ func TestRefuses(t *testing.T) {
 	if _, err := Load(dir, kernel.FP32); err == nil || !strings.Contains(err.Error(), "has 256 tokens, the network 257") {
 		t.Errorf("another tokenizer: %v", err)
 	}
+	// train.json says which tokenizer it was.
+	dir = saved(t)
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := func(digest string) {
+		if err := os.WriteFile(filepath.Join(dir, "train.json"), []byte(`{"tokenizer": {"tokenizer.json": "`+digest+`"}}`), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	card(tok.Digest())
+	if _, err := Load(dir, kernel.FP32); err != nil {
+		t.Error(err)
+	}
+	card("0123456789abcdef")
+	if _, err := Load(dir, kernel.FP32); err == nil || !strings.Contains(err.Error(), "was trained with the tokenizer 0123456789ab, and its tokenizer.json is "+tok.Digest()[:12]) {
+		t.Errorf("another tokenizer of the same size: %v", err)
+	}
 }
 
 func BenchmarkStep(b *testing.B) {

@@ -3,7 +3,11 @@
 package infer
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/ptbr-slm/pipeline/model/format/hf"
 	"github.com/ptbr-slm/pipeline/model/kernel"
@@ -28,7 +32,8 @@ type State = rwkv.State[float32]
 
 // Load opens a model directory: config.json, model.safetensors, tokenizer.json. The matrices
 // are rounded to a kind of weights once; of any other than kernel.FP32 the model keeps nothing in
-// float32 but the vectors, and takes about 8 bytes a parameter only until Load returns.
+// float32 but the vectors, and takes about 8 bytes a parameter only until Load returns. A
+// tokenizer other than the one that train.json names is an error.
 func Load(dir string, kind kernel.Weights) (*Model, error) {
 	p, err := hf.Load(dir)
 	if err != nil {
@@ -41,7 +46,34 @@ func Load(dir string, kind kernel.Weights) (*Model, error) {
 	if t.VocabSize() != p.Vocab {
 		return nil, fmt.Errorf("the tokenizer in %s has %d tokens, the network %d: they are not of one model", dir, t.VocabSize(), p.Vocab)
 	}
+	if err := matchCard(dir, t); err != nil {
+		return nil, err
+	}
 	return newModel(p, t, kind), nil
+}
+
+// matchCard refuses a tokenizer that is not the one the model was trained with, where
+// train.json tells: another with as many ids would give text without sense and say nothing.
+func matchCard(dir string, t *tokenizer.Tokenizer) error {
+	path := filepath.Join(dir, "train.json")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) { // a model from elsewhere
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var card struct {
+		Tokenizer map[string]string `json:"tokenizer"`
+	}
+	if err := json.Unmarshal(b, &card); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if want := card.Tokenizer[tokenizer.FileName]; want != "" && want != t.Digest() {
+		return fmt.Errorf("the model in %s was trained with the tokenizer %.12s, and its %s is %.12s: put that file back, or remove train.json if they mean the same",
+			dir, want, tokenizer.FileName, t.Digest())
+	}
+	return nil
 }
 
 func newModel(p *rwkv.Params[float32], t *tokenizer.Tokenizer, kind kernel.Weights) *Model {

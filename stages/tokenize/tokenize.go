@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/ptbr-slm/pipeline/corpus"
 	"github.com/ptbr-slm/pipeline/dag/stage"
@@ -19,13 +18,14 @@ import (
 
 // Config is the `with:` of a tokenize stage.
 type Config struct {
+	Layout        string   `json:"layout" jsonschema:"enum=plain,enum=llm.c,enum=megatron,enum=u64-count" jsonschema_description:"how the ids stand in the .bin: plain (nanoGPT), after the header of llm.c, with the index of Megatron-LM and RWKV-LM beside them and 0 as the end of a document, or after their number (PTBR-SLM)"`
 	AllowSpecials []string `json:"allow-specials" jsonschema_description:"special tokens that become their ids where documents have them written out, for text made with them (chats); all others stay text"`
 }
 
 // Kind is tokenize.
 var Kind = stage.Kind{
 	Name:    "tokenize",
-	Version: 1,
+	Version: 2,
 	Doc:     "encodes documents as token files for training and evaluation",
 	In: []stage.Port{
 		{Name: dataset.Train, Doc: "documents to train on, a part each shard", Type: stage.Documents, Many: true},
@@ -36,9 +36,10 @@ var Kind = stage.Kind{
 		{Name: "index", Doc: "the documents of a shard, in order"},
 		{Name: "shards", Doc: "the ids of a shard, as they stand in the .bin"},
 	},
-	Out:    []stage.Port{{Name: "tokens", Doc: "train.bin, val.bin, the documents in them, manifest.json", Type: stage.Tokens}},
-	Config: Config{AllowSpecials: []string{}},
-	New:    stage.Build(New),
+	Out:        []stage.Port{{Name: "tokens", Doc: "train.bin, val.bin, the documents in them, manifest.json", Type: stage.Tokens}},
+	Config:     Config{Layout: string(dataset.Plain), AllowSpecials: []string{}},
+	JoinConfig: []string{"layout"}, // parts write ids and nothing else, whatever the layout
+	New:        stage.Build(New),
 }
 
 // Encoder is a configured tokenize stage.
@@ -46,14 +47,15 @@ type Encoder struct{ c Config }
 
 // New makes the stage.
 func New(c Config) (stage.Stage, error) {
+	errs := []error{dataset.Layout(c.Layout).Check(0)}
 	seen := map[string]bool{}
 	for _, name := range c.AllowSpecials {
 		if seen[name] {
-			return nil, fmt.Errorf("allow-specials names %q twice", name)
+			errs = append(errs, fmt.Errorf("allow-specials names %q twice", name))
 		}
 		seen[name] = true
 	}
-	return &Encoder{c}, nil
+	return &Encoder{c}, errors.Join(errs...)
 }
 
 // args says which split a part is of.
@@ -168,37 +170,53 @@ func (s *Encoder) Join(ctx context.Context, t stage.Task) error {
 	if err != nil {
 		return err
 	}
-	dtype, _ := dataset.DType(tok.VocabSize())
 	m := &dataset.Manifest{Format: dataset.Format, Tokenizer: tok.Digest(), Vocab: tok.VocabSize(), Lossy: tok.Lossy(),
-		DType: dtype, End: end, Seed: t.Seed(), Sources: []string{}, Splits: map[string]dataset.Split{}}
-	shards, indexes := t.Inputs("shards"), t.Inputs("index")
-	if len(shards) != len(indexes) {
-		return fmt.Errorf("there are %d shards of ids and %d indexes of them", len(shards), len(indexes))
+		End: end, Seed: t.Seed(), Sources: []string{}, Splits: map[string]dataset.Split{},
+		Layout: dataset.Layout(s.c.Layout), Digests: map[string]string{}}
+	m.DType, _ = dataset.DType(m.Vocab)
+	if err := m.Layout.Check(m.Vocab); err != nil {
+		return err
 	}
-	var out *splitWriter
-	for i := range shards {
-		if err := ctx.Err(); err != nil {
-			return err
+	if m.Layout == dataset.Megatron && end != 0 {
+		m.Exchanged = []uint32{0, end}
+		t.Logf("layout %s: a document ends with the id 0 there, so 0 (%s) and %d (%s) stand for each other in the .bin files; the manifest says so",
+			m.Layout, tok.Token(0), end, tok.Token(end))
+	}
+	shards, indexes := t.Inputs("shards"), t.Inputs("index")
+	parts := 0
+	for _, split := range dataset.Splits {
+		parts += len(t.Inputs(split))
+	}
+	if len(shards) != parts || len(indexes) != parts {
+		return fmt.Errorf("of %d parts there are %d shards of ids and %d indexes of them", parts, len(shards), len(indexes))
+	}
+	at := 0
+	for _, split := range dataset.Splits {
+		n := len(t.Inputs(split))
+		if n == 0 {
+			continue
 		}
-		x, err := readIndex(t, indexes[i])
+		out, err := newSplitWriter(t, m, split, shards[at:at+n])
 		if err != nil {
 			return err
 		}
-		if out == nil || out.split != x.Split {
-			if err := out.close(m); err != nil {
+		for i := at; i < at+n; i++ {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if out, err = newSplitWriter(t, x.Split); err != nil {
+			x, err := readIndex(t, indexes[i])
+			if err != nil {
 				return err
 			}
+			if err := out.add(t, shards[i], x); err != nil {
+				return err
+			}
+			t.Progress(int64(i+1), int64(parts), "shards")
 		}
-		if err := out.add(t, m, shards[i], x); err != nil {
+		if err := out.close(t); err != nil {
 			return err
 		}
-		t.Progress(int64(i+1), int64(len(shards)), "shards")
-	}
-	if err := out.close(m); err != nil {
-		return err
+		at += n
 	}
 	if m.Splits[dataset.Train].Tokens == 0 {
 		return errors.New("there are no documents to train on: the shards of train are empty")
@@ -223,77 +241,4 @@ func readIndex(t stage.Task, f stage.File) (x index, err error) {
 		return x, fmt.Errorf("index %.12s: %w", f.Digest, err)
 	}
 	return x, nil
-}
-
-// splitWriter writes the files of one split.
-type splitWriter struct {
-	split     string
-	bin, docs stage.Writer
-	sum       dataset.Split
-}
-
-func newSplitWriter(t stage.Task, split string) (w *splitWriter, err error) {
-	w = &splitWriter{split: split, sum: dataset.Split{Sources: map[string]dataset.Volume{}}}
-	if w.bin, err = t.Create("tokens", split+".bin"); err != nil {
-		return nil, err
-	}
-	w.docs, err = t.Create("tokens", split+".docs")
-	return w, err
-}
-
-// add appends one shard, numbering its sources as the manifest does.
-func (w *splitWriter) add(t stage.Task, m *dataset.Manifest, shard stage.File, x index) error {
-	number := make([]uint32, len(x.Sources))
-	for i, source := range x.Sources {
-		number[i] = uint32(sourceNumber(m, source))
-	}
-	var records []byte
-	var err error
-	before := w.sum.Tokens
-	for _, d := range x.Documents {
-		r := dataset.Document{Start: w.sum.Tokens, Tokens: d.Tokens, Bytes: d.Bytes, Words: d.Words, ID: d.ID, Source: number[d.Source]}
-		if records, err = dataset.AppendDocument(records, r); err != nil {
-			return err
-		}
-		v := dataset.Volume{Documents: 1, Tokens: d.Tokens, Bytes: d.Bytes, Words: d.Words}
-		w.sum.Add(v)
-		source := x.Sources[d.Source]
-		v.Add(w.sum.Sources[source])
-		w.sum.Sources[source] = v
-	}
-	if _, width := dataset.DType(m.Vocab); shard.Size != (w.sum.Tokens-before)*int64(width) {
-		return fmt.Errorf("the shard %.12s has %d bytes; its index counts %d ids of %d bytes", shard.Digest, shard.Size, w.sum.Tokens-before, width)
-	}
-	if _, err := w.docs.Write(records); err != nil {
-		return err
-	}
-	h, err := t.Open(shard)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	_, err = io.Copy(w.bin, h)
-	return err
-}
-
-func sourceNumber(m *dataset.Manifest, source string) int {
-	for i, s := range m.Sources {
-		if s == source {
-			return i
-		}
-	}
-	m.Sources = append(m.Sources, source)
-	return len(m.Sources) - 1
-}
-
-func (w *splitWriter) close(m *dataset.Manifest) error {
-	if w == nil {
-		return nil
-	}
-	m.Splits[w.split] = w.sum
-	w.bin.SetStats(stage.Stats{Documents: w.sum.Documents, Bytes: w.sum.Bytes, Tokens: w.sum.Tokens})
-	if err := w.bin.Close(); err != nil {
-		return err
-	}
-	return w.docs.Close()
 }

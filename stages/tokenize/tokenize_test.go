@@ -1,8 +1,11 @@
 package tokenize
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -179,6 +182,72 @@ func TestPlainFile(t *testing.T) {
 	}
 }
 
+// allowing is the defaults with allow-specials.
+func allowing(names ...string) Config {
+	c := Kind.Config.(Config)
+	c.AllowSpecials = append([]string{}, names...)
+	return c
+}
+
+// Whatever the layout, the same ids are read, in the same documents; the parts are the same; the manifest has the
+// digests of the files; and megatron ends documents with 0.
+func TestLayouts(t *testing.T) {
+	tok, files := vocabulary(t, nil)
+	end, _ := tok.Special(tokenizer.End)
+	_, zero := vocabulary(t, func(o *tokenizer.Options) { o.Specials = []string{tokenizer.End} })
+	c := Kind.Config.(Config)
+	base := opened(t, stagetest.Run(t, Kind, c, inputs(t, files)))
+	for _, l := range dataset.Layouts {
+		c.Layout = string(l)
+		r := stagetest.Run(t, Kind, c, inputs(t, files))
+		d := opened(t, r)
+		body := map[string][]byte{}
+		for _, o := range r.Out["tokens"] {
+			body[o.Name] = o.Data
+			if o.Name != dataset.ManifestName && d.Manifest.Digests[o.Name] != o.Digest {
+				t.Errorf("%s: the manifest says that %s has the sha256 %q; it has %s", l, o.Name, d.Manifest.Digests[o.Name], o.Digest)
+			}
+		}
+		if n := len(body) - 1; n != len(d.Manifest.Digests) || d.Manifest.Layout != l {
+			t.Errorf("%s: a manifest of layout %q with %d digests of %d files", l, d.Manifest.Layout, len(d.Manifest.Digests), n)
+		}
+		for _, split := range dataset.Splits {
+			want, got := make([]uint32, base.Tokens(split)), make([]uint32, d.Tokens(split))
+			if err := errors.Join(base.Read(split, 0, want), d.Read(split, 0, got)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: other ids are read in %s", l, split)
+			}
+			a, err := base.Documents(split)
+			b, err2 := d.Documents(split)
+			if err != nil || err2 != nil || !slices.Equal(a, b) {
+				t.Errorf("%s: other documents in %s: %v %v", l, split, err, err2)
+			}
+			if l != dataset.Megatron {
+				continue
+			}
+			for i, x := range b {
+				if at := 2 * (x.Start + x.Tokens - 1); body[split+".bin"][at] != 0 || body[split+".bin"][at+1] != 0 {
+					t.Fatalf("document %d of %s does not end with 0", i, split)
+				}
+			}
+			if !bytes.HasPrefix(body[split+".idx"], []byte("MMIDIDX\x00\x00")) {
+				t.Errorf("%s has no index", split)
+			}
+		}
+		if l != dataset.Megatron {
+			continue
+		}
+		if want := fmt.Sprintf("0 ([PAD]) and %d ([EOS]) stand for each other", end); len(r.Log) == 0 || !strings.Contains(r.Log[0], want) || !slices.Equal(d.Manifest.Exchanged, []uint32{0, end}) {
+			t.Errorf("that ids are exchanged is not told: %q, %d", r.Log, d.Manifest.Exchanged)
+		}
+		if r := stagetest.Run(t, Kind, c, inputs(t, zero)); len(r.Log) != 0 || opened(t, r).Manifest.Exchanged != nil {
+			t.Errorf("a tokenizer whose [EOS] is 0 needs no exchange: %q", r.Log)
+		}
+	}
+}
+
 func TestAllowSpecials(t *testing.T) {
 	tok, files := vocabulary(t, func(o *tokenizer.Options) { o.Specials = append(o.Specials, "<|im_start|>") })
 	in := map[string][]stagetest.Input{"tokenizer": files,
@@ -200,10 +269,10 @@ func TestAllowSpecials(t *testing.T) {
 		}
 		return n
 	}
-	if n := count(Config{AllowSpecials: []string{}}); n != 0 {
+	if n := count(allowing()); n != 0 {
 		t.Errorf("%d specials came from plain text", n)
 	}
-	if n := count(Config{AllowSpecials: []string{"<|im_start|>"}}); n != 1 {
+	if n := count(allowing("<|im_start|>")); n != 1 {
 		t.Errorf("the allowed special came %d times", n)
 	}
 }
@@ -221,17 +290,20 @@ func TestRefuses(t *testing.T) {
 	_, files := vocabulary(t, nil)
 	_, noEnd := vocabulary(t, func(o *tokenizer.Options) { o.Specials = []string{"[PAD]"} })
 	one := []stagetest.Input{stagetest.Shard(t, corpus.Document{ID: "1", Text: "x"})}
+	layout := allowing()
+	layout.Layout = "gguf"
 	for want, c := range map[string]struct {
 		config Config
 		in     map[string][]stagetest.Input
 	}{
-		"there are no documents to train on":            {Config{}, map[string][]stagetest.Input{"tokenizer": files, "val": one}},
-		"the shards of train are empty":                 {Config{}, map[string][]stagetest.Input{"tokenizer": files, "train": {stagetest.Shard(t)}}},
-		"has no special token [EOS]":                    {Config{}, map[string][]stagetest.Input{"tokenizer": noEnd, "train": one}},
-		"has no special token <|x|>":                    {Config{AllowSpecials: []string{"<|x|>"}}, map[string][]stagetest.Input{"tokenizer": files, "train": one}},
-		`allow-specials names "a" twice`:                {Config{AllowSpecials: []string{"a", "a"}}, map[string][]stagetest.Input{"tokenizer": files, "train": one}},
-		"tokenizer.json: no such file":                  {Config{}, map[string][]stagetest.Input{"tokenizer": files[1:], "train": one}},
-		"tokenizer.json: not valid JSON at line 1 of 1": {Config{}, map[string][]stagetest.Input{"tokenizer": {{Name: "tokenizer.json", Data: []byte("{")}}, "train": one}},
+		"there are no documents to train on":            {allowing(), map[string][]stagetest.Input{"tokenizer": files, "val": one}},
+		"the shards of train are empty":                 {allowing(), map[string][]stagetest.Input{"tokenizer": files, "train": {stagetest.Shard(t)}}},
+		"has no special token [EOS]":                    {allowing(), map[string][]stagetest.Input{"tokenizer": noEnd, "train": one}},
+		"has no special token <|x|>":                    {allowing("<|x|>"), map[string][]stagetest.Input{"tokenizer": files, "train": one}},
+		`layout is "gguf"; there are plain, llm.c`:      {layout, map[string][]stagetest.Input{"tokenizer": files, "train": one}},
+		`allow-specials names "a" twice`:                {allowing("a", "a"), map[string][]stagetest.Input{"tokenizer": files, "train": one}},
+		"tokenizer.json: no such file":                  {allowing(), map[string][]stagetest.Input{"tokenizer": files[1:], "train": one}},
+		"tokenizer.json: not valid JSON at line 1 of 1": {allowing(), map[string][]stagetest.Input{"tokenizer": {{Name: "tokenizer.json", Data: []byte("{")}}, "train": one}},
 	} {
 		if _, err := stagetest.Try(t, Kind, c.config, c.in, 1, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v; must say %q", err, want)
