@@ -2,7 +2,9 @@ package tokenizer
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
+	"unicode/utf8"
 )
 
 // A splitter cuts text into the pieces within which merges happen. It is a scanner
@@ -76,7 +78,7 @@ func ptbr(s string, i int) int {
 	c, j := first(s, i)
 	switch {
 	case c&word != 0:
-		return run(s, j, word)
+		return letters(s, j, word, anyCase)
 	case c == other:
 		return run(s, j, other)
 	case c == number:
@@ -94,7 +96,7 @@ func gpt2(s string, i int) int {
 	c, j := first(s, i)
 	switch {
 	case c&letter != 0:
-		return run(s, j, letter)
+		return letters(s, j, letter, anyCase)
 	case c&symbol != 0:
 		return run(s, j, symbol)
 	case c == number:
@@ -113,14 +115,14 @@ func cl100k(s string, i int) int {
 	j := i + n
 	switch {
 	case c&letter != 0:
-		return run(s, j, letter)
+		return letters(s, j, letter, anyCase)
 	case c == number:
 		return digits(s, j, 2)
 	case c != newline && j < len(s):
 		d, n := classAt(s, j)
 		switch {
 		case d&letter != 0:
-			return run(s, j+n, letter)
+			return letters(s, j+n, letter, anyCase)
 		case s[i] == ' ' && d&symbol != 0:
 			c, j = d, j+n
 		}
@@ -179,7 +181,7 @@ func cased(s string, i int) (end int, small bool) {
 		c, n := classAt(s, j)
 		switch {
 		case c == lower:
-			return run(s, j+n, lower|caseless|mark), true
+			return letters(s, j+n, lower|caseless|mark, 0), true
 		case c&(caseless|mark) != 0:
 			end, small = j+n, true
 		case c != upper:
@@ -231,15 +233,47 @@ func contraction(s string, i int, fold bool) int {
 // what follows that rune begins: of the second rune, if the first is a space that
 // belongs to it.
 func first(s string, i int) (class, int) {
-	c, n := classAt(s, i)
-	j := i + n
-	if s[i] == ' ' && j < len(s) {
-		if d, n := classAt(s, j); d&white == 0 {
-			return d, j + n
-		}
+	j := i
+	if s[i] == ' ' && i+1 < len(s) {
+		j++
 	}
-	return c, j
+	c, n := classAt(s, j)
+	if j > i && c&white != 0 {
+		return space, j
+	}
+	return c, j + n
 }
+
+// letters is run for a set that of ASCII has just a-z, and with fold 0x2020202020202020
+// A-Z too. It takes eight bytes at a time: a loop over single bytes would end at a
+// place that no processor foresees.
+func letters(s string, j int, set class, fold uint64) int {
+	const ones = 0x0101010101010101
+	for len(s)-j >= 8 {
+		b := s[j : j+8]
+		x := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		// In each byte of y the high bit says whether the sum passed 0x7f.
+		y := (x | fold) & (0x7f * ones)
+		is := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones) &^ x & (0x80 * ones)
+		n := bits.TrailingZeros64(is^0x80*ones) / 8
+		if j += n; n == 8 {
+			continue
+		}
+		c := s[j]
+		if c < utf8.RuneSelf {
+			return j
+		}
+		d, n := beyondASCII(s[j:])
+		if d&set == 0 {
+			return j
+		}
+		j += n
+	}
+	return run(s, j, set)
+}
+
+const anyCase = 0x2020202020202020
 
 // run ends the runes of set that begin at s[j].
 func run(s string, j int, set class) int {
