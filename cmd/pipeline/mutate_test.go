@@ -25,7 +25,7 @@ type variant struct {
 
 // words are values that some setting of some kind takes, whatever its enum.
 var words = strings.Fields(`drop keep tag mask off latex rows auto utf-8 windows-1252 error replace skip line document txt jsonl
-	nfc nfd lowercase never always pt es micro mini verse law poetry book [SEP] [UNK] Zê __ZZ__ en links newlines-per-word alphabetic-words warn /usr/zz bf16 wsd muon balanced megatron`)
+	nfc nfd lowercase never always pt es micro mini verse law poetry book [SEP] [UNK] Zê __ZZ__ en links newlines-per-word alphabetic-words warn /usr/zz bf16 wsd muon balanced megatron gpt2`)
 
 // mutations lists single changes of every place of a config: each leaf set to something
 // else, each list with an entry more or fewer at its ends, each map with a key more or

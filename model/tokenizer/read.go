@@ -220,11 +220,11 @@ func (c *component) split(field string) (*splitter, error) {
 	case c.Pattern.Regex == nil:
 		return nil, fmt.Errorf("%s.pattern: must be a Regex", field)
 	}
+	if s := splitterOf(*c.Pattern.Regex); s != nil {
+		return s, nil
+	}
 	var known []string
 	for _, s := range splitters {
-		if s.regex == *c.Pattern.Regex {
-			return s, nil
-		}
 		known = append(known, fmt.Sprintf("%s (%s)", s.name, s.regex))
 	}
 	return nil, fmt.Errorf("%s.pattern.Regex: %q is no splitter known here; known are %s", field, *c.Pattern.Regex, strings.Join(known, ", "))

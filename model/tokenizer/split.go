@@ -77,8 +77,8 @@ func splitterOf(regex string) *splitter {
 func ptbr(s string, i int) int {
 	c, j := first(s, i)
 	switch {
-	case c&word != 0:
-		return letters(s, j, word, anyCase)
+	case c&marked != 0:
+		return letters(s, j, marked, anyCase)
 	case c == other:
 		return run(s, j, other)
 	case c == number:

@@ -21,7 +21,7 @@ const (
 	other
 
 	letter = lower | upper | caseless // \p{L}
-	word   = letter | mark
+	marked = letter | mark
 	symbol = mark | other // [^\s\p{L}\p{N}]
 	white  = space | newline
 )

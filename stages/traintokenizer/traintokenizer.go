@@ -25,7 +25,7 @@ import (
 type Config struct {
 	VocabSize     int              `json:"vocab-size" jsonschema:"minimum=257" jsonschema_description:"ids in all, specials and the 256 bytes included"`
 	Specials      []string         `json:"specials" jsonschema_description:"special tokens, which take the first ids in this order; [EOS] must be among them"`
-	Splitter      string           `json:"splitter" jsonschema:"enum=ptbr" jsonschema_description:"how text is cut into the pieces within which merges happen"`
+	Splitter      string           `json:"splitter" jsonschema:"enum=ptbr,enum=gpt2,enum=cl100k,enum=o200k" jsonschema_description:"how text is cut into the pieces within which merges happen"`
 	Normalizer    []string         `json:"normalizer" jsonschema:"enum=nfc,enum=nfd,enum=lowercase,enum=strip-diacritics" jsonschema_description:"steps of the normal form, in order; all but nfc are lossy; empty: none"`
 	MinFrequency  uint64           `json:"min-frequency" jsonschema:"minimum=1" jsonschema_description:"a pair seen less often is not merged"`
 	SourceWeights map[string]int64 `json:"source-weights" jsonschema_description:"how often a text of the source counts; 1 where nothing is said, 0 leaves it out"`
