@@ -33,7 +33,7 @@ type Batch[T kernel.Float] struct {
 	// forgotten there, and no gradient flows back over it. nil: none begins.
 	Fresh []bool
 	// Layers is how many blocks take part, from the bottom; 0: all. The others pass on what
-	// they get, which is what a block of rwkv.Init computes, and their gradients are 0.
+	// they get, which is what a block of rwkv.Init computes, and their gradients are not written.
 	Layers int
 }
 
@@ -164,9 +164,6 @@ func (n *Network[T]) block(a *rwkv.Layer[T], c rwkv.Config, l, rows int) *fused[
 		backward: func(din, in [][]T, dout []T) {
 			if n.batch.idle(l) {
 				copy(din[0], dout)
-				for _, g := range din[1:] {
-					clear(g)
-				}
 				return
 			}
 			p, g := rwkv.NewBlock(in[1:]), rwkv.NewBlock(din[1:])

@@ -25,7 +25,7 @@ func TestEstimate(t *testing.T) {
 			r := recipe
 			r.SeqLen, r.Batch, r.Accum, r.Steps, r.EvalEvery, r.EvalLen = 128, 4, 1, 2, 1, 2000
 			before := heap()
-			tr := &trainer{config: c, recipe: r, data: d, o: Options{Threads: 1, Checkpointing: keep}, chunks: d.Chunks(r.SeqLen)}
+			tr := &trainer{config: c, recipe: r, data: d, o: Options{Threads: 1, Checkpointing: keep}}
 			if err := tr.begin(); err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestAllocations(t *testing.T) {
 	for _, optimizer := range []string{AdamW, Muon} {
 		r := recipe
 		r.Accum, r.LogEvery, r.EvalEvery, r.Optimizer = 1, 1000, 0, optimizer
-		tr := &trainer{config: small, recipe: r, data: d, o: Options{Threads: 1}, chunks: d.Chunks(r.SeqLen)}
+		tr := &trainer{config: small, recipe: r, data: d, o: Options{Threads: 1}}
 		if err := tr.begin(); err != nil {
 			t.Fatal(err)
 		}

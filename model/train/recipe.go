@@ -70,6 +70,9 @@ type Phase struct {
 	From   int `json:"from-step"`
 	Layers int `json:"n-layer"`    // blocks that are trained, from the bottom; 0: all
 	Accum  int `json:"grad-accum"` // micro-batches of a step; 0: the recipe's
+	// SeqLen is the tokens of a sequence; a micro-batch has as many of them as make up the same
+	// number of tokens. 0: the recipe's.
+	SeqLen int `json:"seq-len"`
 }
 
 // adamEps is added to the root of the second moment.
@@ -124,6 +127,10 @@ func (r Recipe) Check() error {
 			return fmt.Errorf("phases[%d].n-layer is %d; it cannot be below 0", i, p.Layers)
 		case p.Accum < 0 || p.Accum > r.Accum:
 			return fmt.Errorf("phases[%d].grad-accum is %d; it must lie between 1 and grad-accum, which is %d (0: that)", i, p.Accum, r.Accum)
+		case p.SeqLen < 0 || p.SeqLen > 0 && r.SeqLen*r.Batch%p.SeqLen != 0:
+			return fmt.Errorf("phases[%d].seq-len is %d; it must divide the tokens of a micro-batch, which are %d (0: seq-len)", i, p.SeqLen, r.SeqLen*r.Batch)
+		case p.SeqLen > 0 && r.Streams > 0:
+			return fmt.Errorf("phases[%d].seq-len is %d; streams are read in sequences of one length", i, p.SeqLen)
 		}
 		from = p.From
 	}
@@ -137,17 +144,17 @@ func (r Recipe) equal(o Recipe) bool {
 	return slices.Equal(p, q) && reflect.DeepEqual(r, o)
 }
 
-// phase is what holds at a step: how many blocks are trained (0: all) and how many
-// micro-batches it has.
-func (r Recipe) phase(step int) (layers, accum int) {
-	accum = r.Accum
+// phase is what holds at a step, with nothing left to the recipe but that 0 blocks are all.
+func (r Recipe) phase(step int) Phase {
+	now := Phase{}
 	for _, p := range r.Phases {
 		if p.From > step {
 			break
 		}
-		layers, accum = p.Layers, cmp.Or(p.Accum, r.Accum)
+		now = p
 	}
-	return layers, accum
+	now.Accum, now.SeqLen = cmp.Or(now.Accum, r.Accum), cmp.Or(now.SeqLen, r.SeqLen)
+	return now
 }
 
 // micros is how many micro-batches the first so many steps have.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/ptbr-slm/pipeline/model/kernel"
@@ -10,21 +11,26 @@ import (
 // sums, and so on; one without a neighbour goes up as it is. Leaves come in any order,
 // from any goroutine; the order of the additions, and so the bits, do not depend on it.
 type tree struct {
-	size int // of a gradient
-	mu   sync.Mutex
-	n    int
-	wait map[node][]float32
-	free [][]float32
-	root []float32
+	size   int    // of a gradient
+	active []span // of it that are summed; the rest is 0
+	mu     sync.Mutex
+	n      int
+	wait   map[node][]float32
+	free   [][]float32
+	root   []float32
 }
 
 // node is the i-th sum of 2^level leaves.
 type node struct{ level, i int }
 
+// span is a stretch of a gradient.
+type span struct{ from, to int }
+
 func newTree(size int) *tree { return &tree{size: size, wait: map[node][]float32{}} }
 
-// start begins a sum of n leaves. The last one's buffers are used again.
-func (t *tree) start(n int) {
+// start begins a sum of n leaves, of which only what is active is ever written. The last one's
+// buffers are used again, unless something else was active in them.
+func (t *tree) start(n int, active []span) {
 	t.n = n
 	for id, b := range t.wait { // of a step that was given up
 		t.free = append(t.free, b)
@@ -33,6 +39,9 @@ func (t *tree) start(n int) {
 	if t.root != nil {
 		t.free = append(t.free, t.root)
 		t.root = nil
+	}
+	if !slices.Equal(active, t.active) {
+		t.active, t.free = slices.Clone(active), nil
 	}
 }
 
@@ -45,7 +54,7 @@ func (t *tree) buffer() []float32 {
 		t.free = t.free[:k-1]
 		return b
 	}
-	return make([]float32, t.size)
+	return kernel.Large[float32](t.size)
 }
 
 // allocated is how many values there is memory for.
@@ -74,7 +83,9 @@ func (t *tree) put(leaf int, b []float32, cpu *kernel.CPU[float32]) {
 		}
 		delete(t.wait, neighbour)
 		t.mu.Unlock()
-		cpu.Accumulate(b, other) // a+b and b+a have the same bits
+		for _, s := range t.active {
+			cpu.Accumulate(b[s.from:s.to], other[s.from:s.to]) // a+b and b+a have the same bits
+		}
 		t.mu.Lock()
 		t.free = append(t.free, other)
 		t.mu.Unlock()

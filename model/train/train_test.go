@@ -88,6 +88,13 @@ func streams() Recipe {
 	return r
 }
 
+// lengths is a recipe whose sequences grow.
+func lengths() Recipe {
+	r := recipe
+	r.Phases = []Phase{{From: 0, Layers: 1, Accum: 1, SeqLen: 4}, {From: 7, SeqLen: 8}, {From: 15}, {From: 30, SeqLen: 32}}
+	return r
+}
+
 func sum(p *rwkv.Params[float32], log []Record) string {
 	h := sha256.New()
 	for _, v := range p.Flat {
@@ -206,7 +213,7 @@ func TestStart(t *testing.T) {
 func TestStopAndResume(t *testing.T) {
 	none := recipe
 	none.Phases = []Phase{} // as a decoder leaves it
-	for name, r := range map[string]Recipe{"chunks": none, "streams": streams()} {
+	for name, r := range map[string]Recipe{"chunks": none, "streams": streams(), "lengths": lengths()} {
 		t.Run(name, func(t *testing.T) { stopAndResume(t, r) })
 	}
 }
@@ -318,15 +325,49 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// spy keeps what is asked of Stream.
+// spy keeps what is asked of Stream and Sample.
 type spy struct {
 	corpus
 	read *[][4]int64
 }
 
+func (s spy) Sample(seed uint64, epoch, index int64, seqLen int, dst []uint32) error {
+	*s.read = append(*s.read, [4]int64{int64(seed), epoch, index, int64(seqLen)})
+	return s.corpus.Sample(seed, epoch, index, seqLen, dst)
+}
+
 func (s spy) Stream(seed uint64, stream, streams, at int64, dst []uint32) error {
 	*s.read = append(*s.read, [4]int64{int64(seed), stream, streams, at})
 	return s.corpus.Stream(seed, stream, streams, at, dst)
+}
+
+// Micro-batches keep their tokens when sequences get longer, and each length's sequences go on
+// where as many tokens of its own would have brought it.
+func TestLengths(t *testing.T) {
+	d := newCorpus(32, 4000)
+	var read [][4]int64
+	want, _ := must(t, t.Context(), small, lengths(), spy{d, &read}, Options{Threads: 1})
+	for i, at := range []struct {
+		nth  int // sequence of the run
+		want [4]int64
+	}{
+		{0, [4]int64{42, 0, 0, 4}},
+		{7*8 - 1, [4]int64{42, 0, 55, 4}},
+		{7 * 8, [4]int64{42, 0, 28, 8}},                                 // 7·32 tokens are over
+		{7*8 + 8*3*4, [4]int64{42, 0, 62, 16}},                          // 224 + 8·96 tokens
+		{7*8 + 8*3*4 + 15*3*2, [4]int64{42, 0, (224 + 23*96) / 32, 32}}, // 224 + 23·96 tokens
+		{7*8 + 8*3*4 + 15*3*2 + 29, [4]int64{42, 0, 76 + 29, 32}},       // the last
+	} {
+		if read[at.nth] != at.want {
+			t.Errorf("%d: sequence %d is %v, want %v (seed, epoch, index, length)", i, at.nth, read[at.nth], at.want)
+		}
+	}
+	if n := 7*8 + 8*3*4 + 15*3*2 + 30; len(read) != n {
+		t.Errorf("%d sequences, want %d", len(read), n)
+	}
+	if got, _ := must(t, t.Context(), small, lengths(), d, Options{Threads: 3}); got != want {
+		t.Error("other weights with 3 threads")
+	}
 }
 
 // Blocks that are not trained yet stay as they began, and change nothing.
@@ -434,19 +475,28 @@ func TestTree(t *testing.T) {
 	cpu := kernel.NewCPU[float32](1)
 	tr := newTree(20)
 	for n := 1; n <= 9; n++ {
+		// What is not active is 0, whatever was there in the sum before.
+		active := []span{{0, 20}}
+		if n%3 == 0 {
+			active = []span{{0, 3}, {9, 17}}
+		}
 		leaves := make([][]float32, n)
 		for i := range leaves {
 			leaves[i] = make([]float32, 20)
 			for j := range leaves[i] {
-				leaves[i][j] = float32(r.NormFloat64())
+				if slices.ContainsFunc(active, func(s span) bool { return s.from <= j && j < s.to }) {
+					leaves[i][j] = float32(r.NormFloat64())
+				}
 			}
 		}
 		var want []float32
 		for range 8 {
-			tr.start(n)
+			tr.start(n, active)
 			for _, i := range r.Perm(n) {
 				b := tr.buffer()
-				copy(b, leaves[i])
+				for _, s := range active {
+					copy(b[s.from:s.to], leaves[i][s.from:s.to])
+				}
 				tr.put(i, b, cpu)
 			}
 			if want == nil {
@@ -485,7 +535,7 @@ func TestRate(t *testing.T) {
 
 func TestNaNStops(t *testing.T) {
 	d := newCorpus(32, 4000)
-	tr := &trainer{config: small, recipe: recipe, data: d, chunks: d.Chunks(recipe.SeqLen)}
+	tr := &trainer{config: small, recipe: recipe, data: d}
 	if err := tr.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -530,6 +580,8 @@ func TestRefuses(t *testing.T) {
 		{"phases[0].from-step is 40", func(r *Recipe) { r.Phases = []Phase{{From: 40}} }},
 		{"phases[0].n-layer is -1", func(r *Recipe) { r.Phases = []Phase{{Layers: -1}} }},
 		{"phases[0].grad-accum is 4", func(r *Recipe) { r.Phases = []Phase{{Accum: 4}} }},
+		{"phases[0].seq-len is 5; it must divide the tokens of a micro-batch, which are 32", func(r *Recipe) { r.Phases = []Phase{{SeqLen: 5}} }},
+		{"phases[0].seq-len is 8; streams", func(r *Recipe) { r.Streams, r.Phases = 6, []Phase{{SeqLen: 8}} }},
 		{"must be below max-steps", func(r *Recipe) { r.Warmup = 40 }},
 		{"no sequence to train on", func(r *Recipe) { r.SeqLen = 5000 }},
 	} {

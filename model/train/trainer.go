@@ -63,8 +63,8 @@ func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*r
 	if err := r.Check(); err != nil {
 		return nil, nil, err
 	}
-	t := &trainer{config: c, recipe: r, data: data, o: o, chunks: data.Chunks(r.SeqLen)}
-	if t.chunks < 1 {
+	t := &trainer{config: c, recipe: r, data: data, o: o}
+	if data.Chunks(r.SeqLen) < 1 {
 		return nil, nil, fmt.Errorf("the data has no sequence to train on")
 	}
 	if err := t.begin(); err != nil {
@@ -102,7 +102,6 @@ type trainer struct {
 	recipe Recipe
 	data   Data
 	o      Options
-	chunks int64
 
 	cpu          *kernel.CPU[float32] // all threads, between the micro-batches
 	workers      []*worker
@@ -119,9 +118,11 @@ type trainer struct {
 	working  sync.WaitGroup
 	losses   []float64 // by micro-batch
 	tensors  []rwkv.Tensor
+	spans    []span
 	matrices muonStep
 
-	step    int // done
+	step    int   // done
+	now     Phase // of the step that is being made
 	log     []Record
 	lossSum float64 // over the steps since the last record
 	lossN   int
@@ -132,6 +133,7 @@ type trainer struct {
 type worker struct {
 	cpu   *kernel.CPU[float32]
 	graph *graph.Network[float32]
+	seq   int // T, that the graph is for
 
 	chunk           []uint32 // [T+1]
 	tokens, targets []uint32 // [B,T]
@@ -154,7 +156,7 @@ func (t *trainer) makeWorkers() error {
 	t.tensors = t.params.Tensors()
 	rows := t.recipe.Batch * t.recipe.SeqLen
 	for i := range n {
-		w := &worker{chunk: make([]uint32, t.recipe.SeqLen+1), tokens: make([]uint32, rows), targets: make([]uint32, rows)}
+		w := &worker{tokens: make([]uint32, rows), targets: make([]uint32, rows)}
 		if w.cpu, err = t.newCPU((threads + i) / n); err != nil {
 			return err
 		}
@@ -166,7 +168,7 @@ func (t *trainer) makeWorkers() error {
 				return err
 			}
 		}
-		if w.graph, err = graph.New(w.cpu, t.params, t.recipe.Batch, t.recipe.SeqLen, cmp.Or(t.o.Checkpointing, rwkv.Off)); err != nil {
+		if err := t.shape(w, t.recipe.phase(t.step).SeqLen); err != nil {
 			return err
 		}
 		w.gradients = func() { defer t.working.Done(); w.err = t.gradients(w) }
@@ -183,9 +185,17 @@ func (t *trainer) newCPU(threads int) (*kernel.CPU[float32], error) {
 	return kernel.NewCPUOn(t.o.Path, threads)
 }
 
-// sample is the number, in the whole run, of the first sequence of a micro-batch.
+// shape makes a worker's graph one for sequences of seq tokens.
+func (t *trainer) shape(w *worker, seq int) (err error) {
+	w.seq, w.chunk, w.graph = seq, make([]uint32, seq+1), nil
+	w.graph, err = graph.New(w.cpu, t.params, len(w.tokens)/seq, seq, cmp.Or(t.o.Checkpointing, rwkv.Off))
+	return err
+}
+
+// sample is the number, in a run of sequences as long as they are now, of the first one of a
+// micro-batch.
 func (t *trainer) sample(micro int) int64 {
-	return (t.recipe.micros(t.step) + int64(micro)) * int64(t.recipe.Batch)
+	return (t.recipe.micros(t.step) + int64(micro)) * int64(t.recipe.Batch*t.recipe.SeqLen/t.now.SeqLen)
 }
 
 // group is which of the streams a micro-batch reads, so many side by side as it has sequences:
@@ -203,14 +213,14 @@ func (t *trainer) sequence(w *worker, micro, b int) error {
 		group, at := t.group(micro)
 		return t.data.Stream(r.Seed, int64(group*r.Batch+b), int64(r.Streams), at, w.chunk)
 	}
-	at := t.sample(micro) + int64(b)
-	return t.data.Sample(r.Seed, at/t.chunks, at%t.chunks, r.SeqLen, w.chunk)
+	at, chunks := t.sample(micro)+int64(b), t.data.Chunks(w.seq)
+	return t.data.Sample(r.Seed, at/chunks, at%chunks, w.seq, w.chunk)
 }
 
 // load reads a micro-batch.
 func (t *trainer) load(w *worker, micro int) error {
-	seq := t.recipe.SeqLen
-	for b := range t.recipe.Batch {
+	seq := w.seq
+	for b := range len(w.tokens) / seq {
 		if err := t.sequence(w, micro, b); err != nil {
 			return err
 		}
@@ -238,11 +248,16 @@ func begins(fresh []bool, tokens []uint32, end uint32) {
 
 // run makes the gradient of a micro-batch and returns its loss.
 func (t *trainer) run(w *worker, micro int, grad []float32) (float64, error) {
+	if w.seq != t.now.SeqLen {
+		if err := t.shape(w, t.now.SeqLen); err != nil {
+			return 0, err
+		}
+	}
 	if err := t.load(w, micro); err != nil {
 		return 0, err
 	}
 	b := graph.Batch[float32]{Tokens: w.tokens, Targets: w.targets, Fresh: w.fresh}
-	b.Layers, _ = t.recipe.phase(t.step)
+	b.Layers = t.now.Layers
 	if t.recipe.Streams > 0 {
 		group, _ := t.group(micro)
 		t.next[micro].Copy(t.states[group])
@@ -290,21 +305,22 @@ func (t *trainer) oneStep(ctx context.Context) error {
 }
 
 func (t *trainer) broken(from, to int, what string, x float64) error {
-	a, b := t.sample(from), t.sample(to)-1
+	a, b, chunks := t.sample(from), t.sample(to)-1, t.data.Chunks(t.now.SeqLen)
 	return fmt.Errorf("step %d, micro-batches %d to %d (epoch %d, sequences %d to %d of %d): the %s is %g: lower the learning rate, or lengthen the warm-up",
-		t.step+1, from, to-1, a/t.chunks, a%t.chunks, b%t.chunks, t.chunks, what, x)
+		t.step+1, from, to-1, a/chunks, a%chunks, b%chunks, chunks, what, x)
 }
 
 // gradient leaves the sum of the gradients of all losses of a step in t.tree.root and
 // returns the losses' sums by micro-batch.
 func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
-	_, n := t.recipe.phase(t.step)
+	t.now = t.recipe.phase(t.step)
+	n := t.now.Accum
 	if cap(t.losses) < n {
 		t.losses = make([]float64, n)
 	}
 	t.losses = t.losses[:n]
 	t.ctx = ctx
-	t.tree.start(n)
+	t.tree.start(n, t.active())
 	t.turn.Store(0)
 	t.working.Add(len(t.workers))
 	for _, w := range t.workers {
@@ -321,6 +337,24 @@ func (t *trainer) gradient(ctx context.Context) ([]float64, error) {
 	}
 	return t.losses, nil
 }
+
+// active is what is trained now, in Params.Flat.
+func (t *trainer) active() []span {
+	t.spans = t.spans[:0]
+	for _, q := range t.tensors {
+		switch last := len(t.spans) - 1; {
+		case t.idle(q):
+		case last >= 0 && t.spans[last].to == q.Start:
+			t.spans[last].to = q.End
+		default:
+			t.spans = append(t.spans, span{q.Start, q.End})
+		}
+	}
+	return t.spans
+}
+
+// idle says that a tensor is not trained yet.
+func (t *trainer) idle(q rwkv.Tensor) bool { return t.now.Layers > 0 && q.Block >= t.now.Layers }
 
 // gradients makes the gradients of the micro-batches that the worker gets hold of.
 func (t *trainer) gradients(w *worker) (err error) {

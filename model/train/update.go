@@ -9,10 +9,9 @@ import (
 func (t *trainer) update(rate float64, scale float32) {
 	m := &t.matrices
 	m.tensors = m.tensors[:0]
-	layers, _ := t.recipe.phase(t.step)
 	for _, q := range t.tensors {
 		switch {
-		case layers > 0 && q.Block >= layers: // not trained yet
+		case t.idle(q):
 		case q.Group == rwkv.Matrix && t.recipe.Optimizer == Muon:
 			m.tensors = append(m.tensors, q)
 		default:
