@@ -13,7 +13,7 @@ import (
 // by entry: many times faster than into maps and slices of package json, and a map
 // would let the second of two equal tokens win in silence.
 
-// vocabulary is model.vocab.
+// vocabulary is model.vocab, or a vocab.json.
 type vocabulary struct {
 	entries []entry // as the file has them
 	ids     map[string]uint32
@@ -25,10 +25,13 @@ type entry struct {
 }
 
 // UnmarshalJSON reads an object of token → id.
-func (v *vocabulary) UnmarshalJSON(b []byte) error {
+func (v *vocabulary) UnmarshalJSON(b []byte) error { return v.read(b, "model.vocab") }
+
+// read reads an object of token → id, which errors call name.
+func (v *vocabulary) read(b []byte, name string) error {
 	s := scanner{b: b}
 	if !s.take('{') {
-		return errors.New("model.vocab: must be an object of token → id")
+		return fmt.Errorf("%s: must be an object of token → id", name)
 	}
 	v.ids = map[string]uint32{}
 	for !s.take('}') {
@@ -40,10 +43,10 @@ func (v *vocabulary) UnmarshalJSON(b []byte) error {
 		raw := s.scalar()
 		id, err := strconv.ParseUint(raw, 10, 31)
 		if err != nil {
-			return fmt.Errorf("model.vocab[%q]: must be a whole number from 0 to 2³¹-1, is %.40s", token, raw)
+			return fmt.Errorf("%s[%q]: must be a whole number from 0 to 2³¹-1, is %.40s", name, token, raw)
 		}
 		if was, ok := v.ids[token]; ok {
-			return fmt.Errorf("model.vocab[%q]: stands there twice, as %d and as %d", token, was, id)
+			return fmt.Errorf("%s[%q]: stands there twice, as %d and as %d", name, token, was, id)
 		}
 		v.ids[token] = uint32(id)
 		v.entries = append(v.entries, entry{token, uint32(id)})

@@ -66,6 +66,24 @@ type file struct {
 		Vocab        *vocabulary `json:"vocab"`
 		Merges       mergeList   `json:"merges"`
 	} `json:"model"`
+
+	// What errors call the vocabulary and a merge, where they are not fields of a tokenizer.json.
+	vocabName string
+	mergeName func(i int) string
+}
+
+func (f *file) vocab() string {
+	if f.vocabName != "" {
+		return f.vocabName
+	}
+	return "model.vocab"
+}
+
+func (f *file) merge(i int) string {
+	if f.mergeName != nil {
+		return f.mergeName(i)
+	}
+	return fmt.Sprintf("model.merges[%d]", i)
 }
 
 // component is a normalizer, pre-tokenizer, post-processor or decoder: the fields of
@@ -96,15 +114,26 @@ func (f *file) tokenizer() (*Tokenizer, error) {
 	if t.splitter, t.prefixSpace, err = f.PreTokenizer.splitter(); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{
-		func() error { return f.readVocab(t) }, t.indexTokens,
-		func() error { return f.readMerges(t) }, t.indexMerges,
-	} {
-		if err := step(); err != nil {
-			return nil, err
-		}
+	return t, f.fill(t)
+}
+
+// fill sets all of t that follows from vocabulary, merges and added tokens.
+func (f *file) fill(t *Tokenizer) error {
+	if err := f.readVocab(t); err != nil {
+		return err
 	}
-	return t, nil
+	if err := t.indexTokens(); err != nil {
+		return fmt.Errorf("%s: %w", f.vocab(), err)
+	}
+	if err := f.readMerges(t); err != nil {
+		return err
+	}
+	err := t.indexMerges()
+	var twice *mergedTwice
+	if errors.As(err, &twice) {
+		return fmt.Errorf("%s: %w", f.merge(twice.rank), err)
+	}
+	return err
 }
 
 // unsupported names the first field that asks for what is not done here.
@@ -240,16 +269,15 @@ func (f *file) readVocab(t *Tokenizer) error {
 	added := map[string]addedToken{}
 	entries := slices.Clone(vocab.entries)
 	for i, a := range f.AddedTokens {
-		field := fmt.Sprintf("added_tokens[%d]", i)
 		if a.Content == "" {
-			return fmt.Errorf("%s.content: is empty", field)
+			return fmt.Errorf("added_tokens[%d].content: is empty", i)
 		}
 		if was, ok := added[a.Content]; ok {
-			return fmt.Errorf("%s.content: %q was added before, as %d", field, a.Content, was.ID)
+			return fmt.Errorf("added_tokens[%d].content: %q was added before, as %d", i, a.Content, was.ID)
 		}
 		id, known := vocab.ids[a.Content]
 		if known && id != a.ID {
-			return fmt.Errorf("%s.id: is %d, but model.vocab gives %q the id %d", field, a.ID, a.Content, id)
+			return fmt.Errorf("%s: is %d, but %s gives %q the id %d", f.added(i), a.ID, f.vocab(), a.Content, id)
 		}
 		if !known {
 			entries = append(entries, entry{a.Content, a.ID})
@@ -287,7 +315,7 @@ func (f *file) readVocab(t *Tokenizer) error {
 				return fmt.Errorf("%s: the character %q is not of the byte-level alphabet, in which a space is Ġ; only tokens of added_tokens are written as they are", f.where(e), bad)
 			}
 			if isAdded && tok != e.token {
-				return fmt.Errorf("%s: is added for the text %q, but in model.vocab it spells the bytes %q; take it out of one of them", f.where(e), e.token, tok)
+				return fmt.Errorf("%s: is added for the text %q, but in the vocabulary it spells the bytes %q; take it out of one of them", f.where(e), e.token, tok)
 			}
 		}
 		names[e.id], t.tokens[e.id], t.special[e.id] = e.token, tok, a.Special
@@ -306,9 +334,16 @@ func (f *file) readVocab(t *Tokenizer) error {
 // where is the field that gives a token its id.
 func (f *file) where(e entry) string {
 	if _, ok := f.Model.Vocab.ids[e.token]; ok {
-		return fmt.Sprintf("model.vocab[%q]", e.token)
+		return fmt.Sprintf("%s[%q]", f.vocab(), e.token)
 	}
-	i := slices.IndexFunc(f.AddedTokens, func(a addedToken) bool { return a.Content == e.token })
+	return f.added(slices.IndexFunc(f.AddedTokens, func(a addedToken) bool { return a.Content == e.token }))
+}
+
+// added is the field of an added token's id, or whose id it is where no file has it.
+func (f *file) added(i int) string {
+	if f.vocabName != "" {
+		return fmt.Sprintf("the id given for the special token %q", f.AddedTokens[i].Content)
+	}
 	return fmt.Sprintf("added_tokens[%d].id", i)
 }
 
@@ -318,9 +353,9 @@ func (f *file) readMerges(t *Tokenizer) error {
 		id, ok := vocab[s]
 		switch {
 		case !ok:
-			return 0, fmt.Errorf("model.merges[%d]: the token %q is not in model.vocab, though each merge is of two of its tokens and gives a third", i, s)
+			return 0, fmt.Errorf("%s: the token %q is not in %s, though each merge is of two of its tokens and gives a third", f.merge(i), s, f.vocab())
 		case t.special[id]:
-			return 0, fmt.Errorf("model.merges[%d]: the token %q is special, which no merge may take or give", i, s)
+			return 0, fmt.Errorf("%s: the token %q is special, which no merge may take or give", f.merge(i), s)
 		}
 		return id, nil
 	}

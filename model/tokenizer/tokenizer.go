@@ -69,10 +69,20 @@ func (t *Tokenizer) indexTokens() error {
 	}
 	for b, ok := range have {
 		if !ok {
-			return fmt.Errorf("model.vocab: there is no token for the byte 0x%02x; a byte-level vocabulary has all 256", b)
+			return fmt.Errorf("there is no token for the byte 0x%02x; a byte-level vocabulary has all 256", b)
 		}
 	}
 	return nil
+}
+
+// mergedTwice says that a pair of tokens is in the merges again.
+type mergedTwice struct {
+	rank        int // of the second
+	left, right string
+}
+
+func (m *mergedTwice) Error() string {
+	return fmt.Sprintf("the pair %q %q was merged before", m.left, m.right)
 }
 
 // indexMerges fills in what follows from merges.
@@ -80,7 +90,7 @@ func (t *Tokenizer) indexMerges() error {
 	t.pairs = newPairTable(len(t.merges))
 	for rank, m := range t.merges {
 		if _, added := t.pairs.add(pair(m.left, m.right), uint32(rank)); !added {
-			return fmt.Errorf("model.merges[%d]: the pair %q %q was merged before", rank, t.tokens[m.left], t.tokens[m.right])
+			return &mergedTwice{rank, t.text(m.left), t.text(m.right)}
 		}
 	}
 	t.cache = new(cache)
