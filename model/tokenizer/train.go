@@ -149,13 +149,15 @@ func newLearner(words []Word, byteID *[256]uint32) (*learner, error) {
 	l := &learner{index: newPairTable(1 << 12)}
 	var total, sum uint64
 	for _, w := range words {
-		if sum += w.Count * uint64(len(w.Text)); sum > 1<<62 {
+		n := uint64(len(w.Text))
+		if n > MaxWord {
+			return nil, fmt.Errorf("a word of %d bytes is too long to learn from; the limit is %d", n, MaxWord)
+		}
+		if n > 0 && w.Count > (1<<62-sum)/n {
 			return nil, errors.New("the counts of all words together pass 2⁶²: lower the source weights")
 		}
-		if len(w.Text) > MaxWord {
-			return nil, fmt.Errorf("a word of %d bytes is too long to learn from; the limit is %d", len(w.Text), MaxWord)
-		}
-		total += uint64(len(w.Text))
+		sum += w.Count * n
+		total += n
 	}
 	if total > 1<<32-1 {
 		return nil, fmt.Errorf("the distinct words hold %d bytes; 2³² is the most that training takes: use a sample", total)

@@ -10,7 +10,6 @@ import (
 	"hash/fnv"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -30,6 +29,7 @@ type Config struct {
 	MinFrequency  uint64           `json:"min-frequency" jsonschema:"minimum=1" jsonschema_description:"a pair seen less often is not merged"`
 	SourceWeights map[string]int64 `json:"source-weights" jsonschema_description:"how often a text of the source counts; 1 where nothing is said, 0 leaves it out"`
 	Sample        float64          `json:"sample" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"share of the documents that are counted, chosen by hash of their id"`
+	MaxWords      int              `json:"max-words" jsonschema:"minimum=0" jsonschema_description:"distinct pieces learnt from at most, those seen most often, which bounds memory; 0: all"`
 	DocumentBytes int64            `json:"document-bytes" jsonschema:"minimum=0" jsonschema_description:"bytes counted of one document at most, so that none outweighs the rest; 0: all"`
 }
 
@@ -51,7 +51,7 @@ var Kind = stage.Kind{
 		Splitter:  "ptbr", Normalizer: []string{"nfc"}, MinFrequency: 2,
 		SourceWeights: map[string]int64{}, Sample: 1,
 	},
-	JoinConfig: []string{"vocab-size", "specials", "min-frequency", "source-weights"},
+	JoinConfig: []string{"vocab-size", "specials", "min-frequency", "source-weights", "max-words"},
 	New:        stage.Build(New),
 }
 
@@ -74,6 +74,9 @@ func New(c Config) (stage.Stage, error) {
 	}
 	if !(c.Sample > 0 && c.Sample <= 1) {
 		errs = append(errs, fmt.Errorf("sample is %g; must be above 0 and at most 1", c.Sample))
+	}
+	if c.MaxWords < 0 {
+		errs = append(errs, fmt.Errorf("max-words is %d; must be 0 or more", c.MaxWords))
 	}
 	if c.DocumentBytes < 0 {
 		errs = append(errs, fmt.Errorf("document-bytes is %d; must be 0 or more", c.DocumentBytes))
@@ -159,37 +162,16 @@ func head(text string, n int) string {
 
 // Join sums the counts, learns the merges, and measures the result on the same counts.
 func (s *Trainer) Join(ctx context.Context, t stage.Task) error {
-	index := map[string]uint32{}
-	var words []tokenizer.Word
-	err := eachCounts(ctx, t, func(c *sourceCounts) error {
-		weight := uint64(1)
-		if w, ok := s.c.SourceWeights[c.source]; ok {
-			weight = uint64(w)
-		}
-		if weight == 0 {
-			return nil
-		}
-		for _, p := range c.pieces {
-			if p.Count > math.MaxUint64/2/weight {
-				return fmt.Errorf("the count of %q in %s times its weight %d is too large: lower the weight", p.Text, c.source, weight)
-			}
-			i, ok := index[p.Text]
-			if !ok {
-				i = uint32(len(words))
-				index[p.Text] = i
-				words = append(words, tokenizer.Word{Text: p.Text})
-			}
-			words[i].Count += p.Count * weight
-		}
-		return nil
-	})
+	words, distinct, err := s.sumCounts(ctx, t)
 	if err != nil {
 		return err
 	}
 	if len(words) == 0 {
 		return errors.New("there is no text to learn from: all documents are empty, left out by sample, or of weight 0")
 	}
-	index = nil
+	if distinct > len(words) {
+		t.Logf("learns from %d of %d distinct pieces: the others are rarer, and max-words is %d", len(words), distinct, s.c.MaxWords)
+	}
 	tok, err := tokenizer.Train(ctx, words, s.options, func(done, total int) { t.Progress(int64(done), int64(total), "ids") })
 	if err != nil {
 		return err
@@ -200,7 +182,7 @@ func (s *Trainer) Join(ctx context.Context, t stage.Task) error {
 	if err := tok.Write(func(name string) (io.WriteCloser, error) { return t.Create("tokenizer", name) }); err != nil {
 		return err
 	}
-	r := s.newReport(tok, len(words))
+	r := s.newReport(tok, distinct, len(words))
 	if err := eachCounts(ctx, t, func(c *sourceCounts) error { r.measure(tok, c); return nil }); err != nil {
 		return err
 	}
