@@ -24,7 +24,8 @@ type report struct {
 	Splitter   string                   `json:"splitter"`
 	Normalizer []string                 `json:"normalizer"`
 	Lossy      bool                     `json:"lossy"`
-	Distinct   int                      `json:"distinct"` // different pieces learnt from
+	Distinct   int                      `json:"distinct"`          // different pieces
+	Dropped    int                      `json:"dropped,omitempty"` // of those, how many max-words left out of learning
 	Total      *sourceReport            `json:"total"`
 	Sources    map[string]*sourceReport `json:"sources"`
 	Longest    []string                 `json:"longest"` // tokens, by characters
@@ -61,9 +62,9 @@ var sentences = []string{
 	"Dir-se-ia que não há coração que lhe resista; dá-lho-ei amanhã, às 10h30, por R$ 1.234,56.",
 }
 
-func (s *Trainer) newReport(tok *tokenizer.Tokenizer, distinct int) *report {
+func (s *Trainer) newReport(tok *tokenizer.Tokenizer, distinct, learnt int) *report {
 	r := &report{Kind: Kind.Name, Tokenizer: tok.Digest(), Vocab: tok.VocabSize(), Splitter: s.c.Splitter,
-		Normalizer: s.c.Normalizer, Lossy: tok.Lossy(), Distinct: distinct, Total: &sourceReport{},
+		Normalizer: s.c.Normalizer, Lossy: tok.Lossy(), Distinct: distinct, Dropped: distinct - learnt, Total: &sourceReport{},
 		Sources: map[string]*sourceReport{}, used: make([]bool, tok.VocabSize())}
 	r.Longest = longest(tok, 40)
 	for _, text := range sentences {
@@ -196,6 +197,9 @@ func (r *report) page() *page.Page {
 	if r.Lossy {
 		p.Facts = append(p.Facts, page.Fact{Name: "Normal form", Value: "lossy", Verdict: page.Warn,
 			Note: "bits per byte do not compare with those of other tokenizers"})
+	}
+	if r.Dropped > 0 {
+		p.Facts = append(p.Facts, page.Fact{Name: "Pieces left out", Value: page.Integer(int64(r.Dropped)), Note: "of the different ones; the rarest, by max-words"})
 	}
 	fit := page.Table{Caption: "Fit by source", Columns: []page.Column{
 		page.Col("Source"), page.Num("Documents", ""), page.Num("Bytes", "of text counted"), page.Num("Words", "runs between white space that hold a letter or digit"),

@@ -2,6 +2,7 @@ package traintokenizer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -65,22 +66,61 @@ func TestGolden(t *testing.T) {
 	stagetest.Golden(t, Kind, r)
 }
 
-// However the documents are cut into shards and ordered, the files are the same.
+// However the documents are cut into shards and ordered, the files are the same; also
+// when max-words is so low that the words are summed in several readings.
 func TestShardsDoNotMatter(t *testing.T) {
-	a := stagetest.Run(t, Kind, small(), inputs(t))
 	all := slices.Concat(excerpt(t, "berlim"), excerpt(t, "senado"), excerpt(t, "machado"), excerpt(t, "constituicao"))
 	var shards []stagetest.Input
 	for i := 0; i < len(all); i += 7 {
 		shards = append(shards, stagetest.Shard(t, all[i:min(i+7, len(all))]...))
 	}
 	slices.Reverse(shards)
-	b := stagetest.Run(t, Kind, small(), map[string][]stagetest.Input{"docs": shards})
-	for _, port := range []string{"tokenizer", "report"} {
-		for i, f := range a.Out[port] {
-			if f.Digest != b.Out[port][i].Digest {
-				t.Errorf("%s differs when the shards are cut differently", f.Name)
+	for _, limit := range []int{0, 150} {
+		c := small()
+		c.MaxWords = limit
+		a := stagetest.Run(t, Kind, c, inputs(t))
+		b := stagetest.Run(t, Kind, c, map[string][]stagetest.Input{"docs": shards})
+		for _, port := range []string{"tokenizer", "report"} {
+			for i, f := range a.Out[port] {
+				if f.Digest != b.Out[port][i].Digest {
+					t.Errorf("max-words %d: %s differs when the shards are cut differently", limit, f.Name)
+				}
 			}
 		}
+	}
+}
+
+// max-words keeps the words seen most often, and says how many it left out.
+func TestMaxWords(t *testing.T) {
+	c := small()
+	c.MaxWords = 150
+	run := stagetest.Run(t, Kind, c, inputs(t))
+	count, err := tokenizer.NewCounter(c.Splitter, c.Normalizer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range []string{"machado", "constituicao", "senado", "berlim"} {
+		for _, d := range excerpt(t, source) {
+			count.Add(d.Text)
+		}
+	}
+	words := count.Words()
+	distinct := len(words)
+	slices.SortStableFunc(words, func(a, b tokenizer.Word) int { return cmp.Compare(b.Count, a.Count) })
+	want, err := tokenizer.Train(t.Context(), words[:150], tokenizer.Options{VocabSize: c.VocabSize, MinFrequency: c.MinFrequency,
+		Specials: c.Specials, Splitter: c.Splitter, Normalizer: c.Normalizer}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(file(t, run, "report", "report.json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Tokenizer != want.Digest() || r.Distinct != distinct || r.Dropped != distinct-150 {
+		t.Errorf("the report has %.12s, %d distinct, %d dropped; must have %.12s, %d, %d", r.Tokenizer, r.Distinct, r.Dropped, want.Digest(), distinct, distinct-150)
+	}
+	if !strings.Contains(strings.Join(run.Log, "\n"), "learns from 150 of ") {
+		t.Errorf("the log does not tell of it: %q", run.Log)
 	}
 }
 
@@ -133,6 +173,7 @@ func TestSettings(t *testing.T) {
 		"sample":         func(c *Config) { c.Sample = 0.5 },
 		"document-bytes": func(c *Config) { c.DocumentBytes = 100 },
 		"min-frequency":  func(c *Config) { c.MinFrequency = 40 },
+		"max-words":      func(c *Config) { c.MaxWords = 100 },
 	} {
 		c := small()
 		set(&c)
@@ -163,6 +204,7 @@ func TestRefuses(t *testing.T) {
 		`there is no splitter "gpt9"`:        func(c *Config) { c.Splitter = "gpt9" },
 		`there is no normalizer "nfkc"`:      func(c *Config) { c.Normalizer = []string{"nfkc"} },
 		"sample is 0":                        func(c *Config) { c.Sample = 0 },
+		"max-words is -1":                    func(c *Config) { c.MaxWords = -1 },
 		"document-bytes is -1":               func(c *Config) { c.DocumentBytes = -1 },
 		"source-weights.x is -1":             func(c *Config) { c.SourceWeights = map[string]int64{"x": -1} },
 		"no text to learn from":              func(c *Config) { c.SourceWeights = map[string]int64{"machado": 0} },
