@@ -30,7 +30,7 @@ type addedToken struct {
 func (t *Tokenizer) segments(text string, allowed []string, plain func(text string), token func(id uint32)) {
 	raw, normal := t.sought(allowed)
 	raw.cut(text, func(text string) {
-		if text = t.normalizer.apply(text); text == "" {
+		if text = t.normal(text); text == "" {
 			return
 		}
 		normal.cut(text, func(text string) {
@@ -48,7 +48,7 @@ func (t *Tokenizer) sought(allowed []string) (raw, normal finder) {
 		switch {
 		case a.Special && !slices.Contains(allowed, a.Content):
 		case a.Normalized:
-			a.Content = t.normalizer.apply(a.Content)
+			a.Content = t.normal(a.Content)
 			normal = normal.with(a)
 		default:
 			raw = raw.with(a)

@@ -5,13 +5,13 @@ import (
 )
 
 // Decode joins the bytes of ids. Specials appear under their names; an id outside the
-// vocabulary and bytes that are not UTF-8 appear as U+FFFD.
+// vocabulary and bytes that are not UTF-8 appear as U+FFFD (see Exact for these).
 func (t *Tokenizer) Decode(ids []uint32) string {
 	b := make([]byte, 0, 4*len(ids))
 	for _, id := range ids {
 		b = append(b, t.Token(id)...)
 	}
-	return validUTF8(string(b))
+	return t.decoded(string(b))
 }
 
 // Stream decodes ids as they come, giving text only once its characters are whole.
@@ -38,12 +38,12 @@ func (s *Stream) Push(id uint32) string {
 		}
 	}
 	s.held = b[end:]
-	return validUTF8(b[:end])
+	return s.t.decoded(b[:end])
 }
 
 // Flush ends the stream: what was held back can no longer become a character.
 func (s *Stream) Flush() string {
 	b := s.held
 	s.held = ""
-	return validUTF8(b)
+	return s.t.decoded(b)
 }

@@ -1,12 +1,12 @@
 package tokenizer
 
 // Encode appends the ids of text to dst. Specials written in the text are text: none
-// of their ids comes out. Bytes that are not UTF-8 count as U+FFFD.
+// of their ids comes out. Bytes that are not UTF-8 count as U+FFFD (see Exact).
 func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
 	if t.prefixSpace || len(t.added) > len(t.names) {
 		return t.EncodeSpecials(dst, text, nil)
 	}
-	return t.encodeNormal(dst, t.normalizer.apply(text))
+	return t.encodeNormal(dst, t.normal(text))
 }
 
 // encodeNormal encodes text that is in the normal form.

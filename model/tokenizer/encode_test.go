@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -145,47 +144,6 @@ func TestConcurrentEncode(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func TestNormalizers(t *testing.T) {
-	for _, c := range []struct {
-		names      []string
-		text, want string
-		lossy      bool
-	}{
-		{nil, "A\u0301 Ç", "A\u0301 Ç", false},
-		{[]string{"nfc"}, "A\u0301 Ç \u212b", "Á Ç Å", false},
-		{[]string{"nfc"}, "1º m² ﬁ", "1º m² ﬁ", false}, // NFKC would change all three
-		{[]string{"nfd"}, "Áç", "A\u0301c\u0327", true},
-		{[]string{"lowercase"}, "ÁÇÃO İ", "áção i\u0307", true},
-		{[]string{"strip-diacritics"}, "Ação à Ünião", "Acao a Uniao", true},
-		{[]string{"lowercase", "strip-diacritics"}, "Ação", "acao", true},
-		{[]string{"nfc"}, "a\xff\xe2\x82b", "a��b", false},
-	} {
-		n, err := findNormalizer(c.names)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := n.apply(c.text); got != c.want || n.lossy() != c.lossy {
-			t.Errorf("%v: %q becomes %q, lossy %v; must be %q, %v", c.names, c.text, got, n.lossy(), c.want, c.lossy)
-		}
-	}
-}
-
-// What isPlain lets pass is in NFC and valid: for every rune, alone and between others.
-func TestIsPlainIsSafe(t *testing.T) {
-	for r := rune(0); r <= utf8.MaxRune; r++ {
-		for _, s := range []string{string(r), "a" + string(r) + "é"} {
-			if isPlain(s) && (!norm.NFC.IsNormalString(s) || !utf8.ValidString(s)) {
-				t.Fatalf("U+%04X passes", r)
-			}
-		}
-	}
-	for _, s := range []string{"\xc3", "\xc3(", "\xe2\x80", "\xe2\x80\x41", "\xc0\x80", "\xc1\xbf", "\x80", "\xff"} {
-		if isPlain(s) {
-			t.Errorf("%q passes", s)
-		}
-	}
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -96,6 +96,7 @@ type component struct {
 		Regex  *string
 		String *string
 	} `json:"pattern"`
+	Content        string `json:"content"`
 	Behavior       string `json:"behavior"`
 	Invert         bool   `json:"invert"`
 	AddPrefixSpace bool   `json:"add_prefix_space"`
@@ -170,28 +171,6 @@ func (f *file) unsupported() error {
 }
 
 func null(b json.RawMessage) bool { return len(b) == 0 || string(b) == "null" }
-
-func (c *component) normalizer(field string) (normalizer, error) {
-	if c == nil {
-		return nil, nil
-	}
-	switch s := step(c.Type); s {
-	case stepNFC, stepNFD, stepLowercase, stepStripAccents:
-		return normalizer{s}, nil
-	}
-	if c.Type != "Sequence" {
-		return nil, fmt.Errorf("%s.type: is %q; only NFC, NFD, Lowercase, StripAccents and Sequence are read", field, c.Type)
-	}
-	var n normalizer
-	for i := range c.Normalizers {
-		m, err := c.Normalizers[i].normalizer(fmt.Sprintf("%s.normalizers[%d]", field, i))
-		if err != nil {
-			return nil, err
-		}
-		n = append(n, m...)
-	}
-	return n, nil
-}
 
 // splitter finds the splitter that the pre-tokenizer means, and whether a text is given
 // a space to begin with. Three forms are read:

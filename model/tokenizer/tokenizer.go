@@ -6,7 +6,8 @@
 // (normalize.go), cut into pieces by a named splitter (split.go), each piece's bytes
 // are merged pair by pair in the order the merges were learnt (encode.go), and what
 // remains is the ids. Going back (decode.go) joins the tokens' bytes. With a normal
-// form that loses nothing, decode(encode(x)) is NFC(x) for every x.
+// form that loses nothing, decode(encode(x)) is NFC(x) for every x in UTF-8. What is not
+// UTF-8 becomes U+FFFD, or is kept byte by byte (Exact).
 //
 // A Tokenizer never changes after it was made and may be used by any number of
 // goroutines.
@@ -33,6 +34,7 @@ const (
 type Tokenizer struct {
 	splitter    *splitter
 	normalizer  normalizer
+	exact       bool // see Exact
 	prefixSpace bool // a text that does not begin with a space is given one
 
 	tokens  []string          // bytes of each id; the name of a special; "" for an id that is not used

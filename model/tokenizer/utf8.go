@@ -5,6 +5,35 @@ import (
 	"unicode/utf8"
 )
 
+// Exact returns a tokenizer that shares everything with t, but for which bytes that are
+// not UTF-8 are tokens of their own: Encode keeps them, the normal form is that of what
+// stands between them, and Decode gives the bytes of the ids as they are, valid or not. With a
+// normal form that does nothing, decode(encode(x)) is x for every x.
+//
+// To t itself such bytes are U+FFFD, in both directions, as to Hugging Face's tokenizers,
+// which take and give valid text only.
+func (t *Tokenizer) Exact() *Tokenizer {
+	e := *t
+	e.exact = true
+	return &e
+}
+
+// normal brings text to the normal form.
+func (t *Tokenizer) normal(text string) string {
+	if t.exact {
+		return t.normalizer.applyExact(text)
+	}
+	return t.normalizer.apply(text)
+}
+
+// decoded gives the bytes of ids as text.
+func (t *Tokenizer) decoded(b string) string {
+	if t.exact {
+		return b
+	}
+	return validUTF8(b)
+}
+
 // validUTF8 returns s with U+FFFD for each maximal part of an ill-formed sequence, as
 // the Unicode standard recommends (§3.9) and as Python's and Rust's decoders do.
 func validUTF8(s string) string {

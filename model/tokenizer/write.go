@@ -106,20 +106,6 @@ func (t *Tokenizer) marshal() []byte {
 	return b.Bytes()
 }
 
-func (n normalizer) marshal() []byte {
-	var b bytes.Buffer
-	for i, s := range n {
-		fmt.Fprintf(&b, "%s{\"type\": %s}", comma(i), quote(string(s)))
-	}
-	switch len(n) {
-	case 0:
-		return []byte("null")
-	case 1:
-		return b.Bytes()
-	}
-	return []byte(`{"type": "Sequence", "normalizers": [` + b.String() + `]}`)
-}
-
 // vocab gives token → id as a JSON object in the order of ids. Added tokens that are
 // not special are only in added_tokens, where their bytes are not taken for letters of the alphabet.
 func (t *Tokenizer) vocab(indent string) []byte {

@@ -25,7 +25,7 @@ type Config struct {
 	VocabSize     int              `json:"vocab-size" jsonschema:"minimum=257" jsonschema_description:"ids in all, specials and the 256 bytes included"`
 	Specials      []string         `json:"specials" jsonschema_description:"special tokens, which take the first ids in this order; [EOS] must be among them"`
 	Splitter      string           `json:"splitter" jsonschema:"enum=ptbr,enum=gpt2,enum=cl100k,enum=o200k" jsonschema_description:"how text is cut into the pieces within which merges happen"`
-	Normalizer    []string         `json:"normalizer" jsonschema:"enum=nfc,enum=nfd,enum=lowercase,enum=strip-diacritics" jsonschema_description:"steps of the normal form, in order; all but nfc are lossy; empty: none"`
+	Normalizer    []string         `json:"normalizer" jsonschema:"enum=nfc,enum=nfd,enum=lowercase,enum=strip-diacritics,enum=ptbr-punctuation,enum=mojibake" jsonschema_description:"steps of the normal form, in order; all but nfc are lossy; empty: none"`
 	MinFrequency  uint64           `json:"min-frequency" jsonschema:"minimum=1" jsonschema_description:"a pair seen less often is not merged"`
 	SourceWeights map[string]int64 `json:"source-weights" jsonschema_description:"how often a text of the source counts; 1 where nothing is said, 0 leaves it out"`
 	Sample        float64          `json:"sample" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"share of the documents that are counted, chosen by hash of their id"`
@@ -36,13 +36,10 @@ type Config struct {
 // Kind is train-tokenizer.
 var Kind = stage.Kind{
 	Name:    "train-tokenizer",
-	Version: 2,
+	Version: 1,
 	Doc:     "learns a byte-level BPE vocabulary from documents",
-	In: []stage.Port{
-		{Name: "docs", Doc: "the text to learn from, a part each shard", Type: stage.Documents, Many: true},
-		{Name: "val", Doc: "text that is not learnt from, to measure the fit on, beside GPT-2's", Type: stage.Documents, Many: true, Optional: true, Join: true},
-	},
-	Mid: []stage.Port{{Name: "counts", Doc: "the words of a shard with their counts, by source"}},
+	In:      []stage.Port{{Name: "docs", Doc: "the text to learn from, a part each shard", Type: stage.Documents, Many: true}},
+	Mid:     []stage.Port{{Name: "counts", Doc: "the words of a shard with their counts, by source"}},
 	Out: []stage.Port{
 		{Name: "tokenizer", Doc: "tokenizer.json and the files of other programs", Type: stage.Tokenizer},
 		{Name: "report", Doc: "how the tokenizer fits each source", Type: stage.Page},
@@ -185,22 +182,12 @@ func (s *Trainer) Join(ctx context.Context, t stage.Task) error {
 	if err := tok.Write(func(name string) (io.WriteCloser, error) { return t.Create("tokenizer", name) }); err != nil {
 		return err
 	}
-	r, err := s.newReport(tok, distinct, len(words))
-	if err != nil {
-		return err
-	}
+	r := s.newReport(tok, distinct, len(words))
 	if err := eachCounts(ctx, t, func(c *sourceCounts) error { r.measure(tok, c); return nil }); err != nil {
 		return err
 	}
 	r.finish()
-	if r.Val, err = s.measureUnseen(ctx, t, tok); err != nil {
-		return err
-	}
 	t.Metric("tokenizer.fertility", 0, r.Total.Fertility)
 	t.Metric("tokenizer.bytes-per-token", 0, r.Total.BytesPerToken)
-	if r.Val != nil {
-		t.Metric("tokenizer.val-fertility", 0, r.Val.Own.Total.Fertility)
-		t.Metric("tokenizer.val-fertility-gpt2", 0, r.Val.GPT2.Total.Fertility)
-	}
 	return r.write(t)
 }
