@@ -3,8 +3,6 @@ package traintokenizer
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -12,27 +10,44 @@ import (
 
 	"github.com/ptbr-slm/pipeline/dag/stage"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
-	"github.com/ptbr-slm/pipeline/stages/page"
+	"github.com/ptbr-slm/pipeline/model/tokenizer/gpt2"
 )
 
-// report is report.json. The figures are of the text that was counted, each source
-// with weight 1; pieces too long to learn from are not in them.
+// report is report.json. The fit in it is to the text that was counted, each source
+// with weight 1; pieces too long to learn from are not in it.
 type report struct {
-	Kind       string                   `json:"kind"`
-	Tokenizer  string                   `json:"tokenizer"` // sha256 of tokenizer.json
-	Vocab      int                      `json:"vocab"`
-	Splitter   string                   `json:"splitter"`
-	Normalizer []string                 `json:"normalizer"`
-	Lossy      bool                     `json:"lossy"`
-	Distinct   int                      `json:"distinct"`          // different pieces
-	Dropped    int                      `json:"dropped,omitempty"` // of those, how many max-words left out of learning
-	Total      *sourceReport            `json:"total"`
-	Sources    map[string]*sourceReport `json:"sources"`
-	Longest    []string                 `json:"longest"` // tokens, by characters
-	Unused     int                      `json:"unused"`  // ids that no text needs: stages on the way to longer ones
-	Examples   []example                `json:"examples"`
+	Kind       string   `json:"kind"`
+	Tokenizer  string   `json:"tokenizer"` // sha256 of tokenizer.json
+	Vocab      int      `json:"vocab"`
+	Splitter   string   `json:"splitter"`
+	Normalizer []string `json:"normalizer"`
+	Lossy      bool     `json:"lossy"`
+	Distinct   int      `json:"distinct"`          // different pieces
+	Dropped    int      `json:"dropped,omitempty"` // of those, how many max-words left out of learning
+	fit
+	Val      *unseen   `json:"val,omitempty"` // where port val is wired
+	Longest  []string  `json:"longest"`       // tokens, by characters
+	Unused   int       `json:"unused"`        // ids that no text needs: stages on the way to longer ones
+	Examples []example `json:"examples"`
 
 	used []bool // by id
+}
+
+// fit is how many tokens a text takes.
+type fit struct {
+	Total   *sourceReport            `json:"total"`
+	Sources map[string]*sourceReport `json:"sources"`
+}
+
+func newFit() *fit { return &fit{&sourceReport{}, map[string]*sourceReport{}} }
+
+func (f *fit) source(name string) *sourceReport {
+	s := f.Sources[name]
+	if s == nil {
+		s = &sourceReport{}
+		f.Sources[name] = s
+	}
+	return s
 }
 
 type sourceReport struct {
@@ -52,6 +67,7 @@ type sourceReport struct {
 type example struct {
 	Text   string   `json:"text"`
 	Pieces []string `json:"pieces"`
+	GPT2   int      `json:"gpt2"` // tokens that GPT-2 takes
 }
 
 // sentences are the prompts that evaluation samples from, and what is hard in
@@ -62,19 +78,22 @@ var sentences = []string{
 	"Dir-se-ia que não há coração que lhe resista; dá-lho-ei amanhã, às 10h30, por R$ 1.234,56.",
 }
 
-func (s *Trainer) newReport(tok *tokenizer.Tokenizer, distinct, learnt int) *report {
+func (s *Trainer) newReport(tok *tokenizer.Tokenizer, distinct, learnt int) (*report, error) {
 	r := &report{Kind: Kind.Name, Tokenizer: tok.Digest(), Vocab: tok.VocabSize(), Splitter: s.c.Splitter,
-		Normalizer: s.c.Normalizer, Lossy: tok.Lossy(), Distinct: distinct, Dropped: distinct - learnt, Total: &sourceReport{},
-		Sources: map[string]*sourceReport{}, used: make([]bool, tok.VocabSize())}
+		Normalizer: s.c.Normalizer, Lossy: tok.Lossy(), Distinct: distinct, Dropped: distinct - learnt, fit: *newFit(), used: make([]bool, tok.VocabSize())}
 	r.Longest = longest(tok, 40)
+	theirs, err := gpt2.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
 	for _, text := range sentences {
-		e := example{Text: text}
+		e := example{Text: text, GPT2: len(theirs.Encode(nil, text))}
 		for _, id := range tok.Encode(nil, text) {
 			e.Pieces = append(e.Pieces, tok.Decode([]uint32{id}))
 		}
 		r.Examples = append(r.Examples, e)
 	}
-	return r
+	return r, nil
 }
 
 // longest lists the n tokens of most characters, specials aside.
@@ -95,11 +114,7 @@ func longest(tok *tokenizer.Tokenizer, n int) []string {
 // measure encodes every piece of a source once and weighs it by its count. Splitting a
 // piece gives that piece again, so these are the tokens of the text.
 func (r *report) measure(tok *tokenizer.Tokenizer, c *sourceCounts) {
-	s := r.Sources[c.source]
-	if s == nil {
-		s = &sourceReport{}
-		r.Sources[c.source] = s
-	}
+	s := r.source(c.source)
 	s.Documents += c.documents
 	s.Bytes += c.bytes
 	s.Words += c.words
@@ -108,21 +123,36 @@ func (r *report) measure(tok *tokenizer.Tokenizer, c *sourceCounts) {
 	for _, p := range c.pieces {
 		ids = tok.Encode(ids[:0], p.Text)
 		s.Tokens += p.Count * uint64(len(ids))
+		s.countSplit(p, len(ids))
 		for _, id := range ids {
 			r.used[id] = true
 		}
-		if strings.ContainsFunc(p.Text, unicode.IsLetter) {
-			s.Lettered += p.Count
-			if len(ids) > 1 {
-				s.Split += p.Count
-			}
+	}
+}
+
+// countSplit counts a piece that takes so many tokens, if it holds a letter.
+func (s *sourceReport) countSplit(p tokenizer.Word, tokens int) {
+	if strings.ContainsFunc(p.Text, unicode.IsLetter) {
+		s.Lettered += p.Count
+		if tokens > 1 {
+			s.Split += p.Count
 		}
 	}
 }
 
 func (r *report) finish() {
-	for _, s := range r.Sources {
-		t := r.Total
+	r.fit.finish()
+	for _, used := range r.used {
+		if !used {
+			r.Unused++
+		}
+	}
+}
+
+// finish sums the sources.
+func (f *fit) finish() {
+	for _, s := range f.Sources {
+		t := f.Total
 		t.Documents += s.Documents
 		t.Bytes += s.Bytes
 		t.Words += s.Words
@@ -132,12 +162,7 @@ func (r *report) finish() {
 		t.Long += s.Long
 		s.ratios()
 	}
-	r.Total.ratios()
-	for _, used := range r.used {
-		if !used {
-			r.Unused++
-		}
-	}
+	f.Total.ratios()
 }
 
 func (s *sourceReport) ratios() {
@@ -175,63 +200,4 @@ func (r *report) write(t stage.Task) error {
 		return err
 	}
 	return w.Close()
-}
-
-func (r *report) page() *page.Page {
-	form := strings.Join(r.Normalizer, ", then ")
-	if form == "" {
-		form = "none"
-	}
-	p := &page.Page{
-		Title: "Tokenizer",
-		Lead: fmt.Sprintf("Byte-level BPE of %s ids, learnt from %s documents and %s different pieces. Splitter %s, normal form %s.",
-			page.Integer(int64(r.Vocab)), page.Integer(int64(r.Total.Documents)), page.Integer(int64(r.Distinct)), r.Splitter, form),
-		Facts: []page.Fact{
-			{Name: "Tokens per word", Value: page.Decimal(r.Total.Fertility, 3), Note: "fertility, on the text learnt from"},
-			{Name: "Bytes per token", Value: page.Decimal(r.Total.BytesPerToken, 2)},
-			{Name: "Words split", Value: page.Percent(r.Total.SplitShare), Note: "take more than one token"},
-			{Name: "Ids without use", Value: page.Integer(int64(r.Unused)), Note: "specials and steps towards longer tokens"},
-		},
-		Foot: "tokenizer.json has the sha256 " + r.Tokenizer,
-	}
-	if r.Lossy {
-		p.Facts = append(p.Facts, page.Fact{Name: "Normal form", Value: "lossy", Verdict: page.Warn,
-			Note: "bits per byte do not compare with those of other tokenizers"})
-	}
-	if r.Dropped > 0 {
-		p.Facts = append(p.Facts, page.Fact{Name: "Pieces left out", Value: page.Integer(int64(r.Dropped)), Note: "of the different ones; the rarest, by max-words"})
-	}
-	fit := page.Table{Caption: "Fit by source", Columns: []page.Column{
-		page.Col("Source"), page.Num("Documents", ""), page.Num("Bytes", "of text counted"), page.Num("Words", "runs between white space that hold a letter or digit"),
-		page.Num("Tokens", ""), page.Num("Tokens per word", "fertility"), page.Num("Bytes per token", ""),
-		page.Num("Words split", "share of pieces with a letter that take more than one token"),
-		page.Num("Long pieces", fmt.Sprintf("above %d bytes: not learnt from, not counted", tokenizer.MaxWord))}}
-	row := func(name string, s *sourceReport) {
-		fit.Rows = append(fit.Rows, []page.Cell{page.Words(name), page.Figure(page.Integer(int64(s.Documents))), page.Figure(page.Bytes(int64(s.Bytes))),
-			page.Figure(page.Integer(int64(s.Words))), page.Figure(page.Integer(int64(s.Tokens))), page.Figure(page.Decimal(s.Fertility, 3)),
-			page.Figure(page.Decimal(s.BytesPerToken, 2)), page.Share(page.Percent(s.SplitShare), s.SplitShare), page.Figure(page.Integer(int64(s.Long)))})
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
-		row(name, r.Sources[name])
-	}
-	row("all", r.Total)
-	examples := page.Table{Caption: "Sentences and their tokens", Columns: []page.Column{page.Col("Sentence"), page.Num("Tokens", ""), page.Col("Pieces")}}
-	for _, e := range r.Examples {
-		examples.Rows = append(examples.Rows, []page.Cell{page.Quote(e.Text), page.Figure(page.Integer(int64(len(e.Pieces)))), page.Code(shown(e.Pieces))})
-	}
-	long := page.Table{Caption: "The longest tokens", Columns: []page.Column{page.Col("Token"), page.Num("Characters", "")}}
-	for _, s := range r.Longest {
-		long.Rows = append(long.Rows, []page.Cell{page.Code(shown([]string{s})), page.Figure(page.Integer(int64(utf8.RuneCountInString(s))))})
-	}
-	p.Sections = []page.Section{
-		{ID: "fit", Title: "Fit", Note: "Measured on the text the vocabulary was learnt from, every source with weight 1.", Blocks: []page.Block{fit}},
-		{ID: "examples", Title: "Examples", Note: "Pieces stand between bars; · is a space.", Blocks: []page.Block{examples}},
-		{ID: "longest", Title: "Longest tokens", Blocks: []page.Block{page.Fold{Summary: fmt.Sprintf("%d tokens", len(r.Longest)), Blocks: []page.Block{long}}}},
-	}
-	return p
-}
-
-// shown joins tokens so that their borders and spaces are seen.
-func shown(tokens []string) string {
-	return strings.NewReplacer(" ", "·", "\n", "↵", "\r", "␍", "\t", "⇥").Replace(strings.Join(tokens, "|"))
 }

@@ -36,10 +36,13 @@ type Config struct {
 // Kind is train-tokenizer.
 var Kind = stage.Kind{
 	Name:    "train-tokenizer",
-	Version: 1,
+	Version: 2,
 	Doc:     "learns a byte-level BPE vocabulary from documents",
-	In:      []stage.Port{{Name: "docs", Doc: "the text to learn from, a part each shard", Type: stage.Documents, Many: true}},
-	Mid:     []stage.Port{{Name: "counts", Doc: "the words of a shard with their counts, by source"}},
+	In: []stage.Port{
+		{Name: "docs", Doc: "the text to learn from, a part each shard", Type: stage.Documents, Many: true},
+		{Name: "val", Doc: "text that is not learnt from, to measure the fit on, beside GPT-2's", Type: stage.Documents, Many: true, Optional: true, Join: true},
+	},
+	Mid: []stage.Port{{Name: "counts", Doc: "the words of a shard with their counts, by source"}},
 	Out: []stage.Port{
 		{Name: "tokenizer", Doc: "tokenizer.json and the files of other programs", Type: stage.Tokenizer},
 		{Name: "report", Doc: "how the tokenizer fits each source", Type: stage.Page},
@@ -182,12 +185,22 @@ func (s *Trainer) Join(ctx context.Context, t stage.Task) error {
 	if err := tok.Write(func(name string) (io.WriteCloser, error) { return t.Create("tokenizer", name) }); err != nil {
 		return err
 	}
-	r := s.newReport(tok, distinct, len(words))
+	r, err := s.newReport(tok, distinct, len(words))
+	if err != nil {
+		return err
+	}
 	if err := eachCounts(ctx, t, func(c *sourceCounts) error { r.measure(tok, c); return nil }); err != nil {
 		return err
 	}
 	r.finish()
+	if r.Val, err = s.measureUnseen(ctx, t, tok); err != nil {
+		return err
+	}
 	t.Metric("tokenizer.fertility", 0, r.Total.Fertility)
 	t.Metric("tokenizer.bytes-per-token", 0, r.Total.BytesPerToken)
+	if r.Val != nil {
+		t.Metric("tokenizer.val-fertility", 0, r.Val.Own.Total.Fertility)
+		t.Metric("tokenizer.val-fertility-gpt2", 0, r.Val.GPT2.Total.Fertility)
+	}
 	return r.write(t)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ptbr-slm/pipeline/corpus"
 	"github.com/ptbr-slm/pipeline/dag/stage/stagetest"
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
+	"github.com/ptbr-slm/pipeline/model/tokenizer/gpt2"
 )
 
 const excerpts = "../../model/tokenizer/testdata"
@@ -44,7 +45,18 @@ func inputs(t testing.TB) map[string][]stagetest.Input {
 		stagetest.Shard(t, excerpt(t, "machado")...),
 		stagetest.Shard(t, excerpt(t, "constituicao")...),
 		stagetest.Shard(t, append(excerpt(t, "senado"), excerpt(t, "berlim")...)...),
+	}, "val": {
+		stagetest.Shard(t, val()...),
 	}}
+}
+
+// val is text that is not in the excerpts, with a piece too long to learn from in it.
+func val() []corpus.Document {
+	return []corpus.Document{
+		{ID: "1", Source: "berlim", Text: "A cidade não dorme: às 23h, dir-se-ia que é dia."},
+		{ID: "2", Source: "berlim", Text: "Coração.\n\n" + strings.Repeat("-", tokenizer.MaxWord+1)},
+		{ID: "3", Source: "novo", Text: "Um texto de outra fonte."},
+	}
 }
 
 func file(t testing.TB, r *stagetest.Result, port, name string) []byte {
@@ -79,7 +91,7 @@ func TestShardsDoNotMatter(t *testing.T) {
 		c := small()
 		c.MaxWords = limit
 		a := stagetest.Run(t, Kind, c, inputs(t))
-		b := stagetest.Run(t, Kind, c, map[string][]stagetest.Input{"docs": shards})
+		b := stagetest.Run(t, Kind, c, map[string][]stagetest.Input{"docs": shards, "val": {stagetest.Shard(t, val()[2]), stagetest.Shard(t, val()[:2]...)}})
 		for _, port := range []string{"tokenizer", "report"} {
 			for i, f := range a.Out[port] {
 				if f.Digest != b.Out[port][i].Digest {
@@ -155,6 +167,59 @@ func TestReportCounts(t *testing.T) {
 	}
 	if r.Total.Tokens != tokens || r.Vocab != 1000 || r.Tokenizer != tok.Digest() || r.Lossy {
 		t.Errorf("report of %d tokens, %d ids, lossy %v; counted %d, 1000, false", r.Total.Tokens, r.Vocab, r.Lossy, tokens)
+	}
+}
+
+// The figures of port val are those of encoding its documents, with the tokenizer and
+// with GPT-2, long pieces included. Without the port there are none, and the tokenizer is the same.
+func TestVal(t *testing.T) {
+	run := stagetest.Run(t, Kind, small(), inputs(t))
+	own, err := tokenizer.Read(bytes.NewReader(file(t, run, "tokenizer", "tokenizer.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := gpt2.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(file(t, run, "report", "report.json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		tok *tokenizer.Tokenizer
+		fit *fit
+	}{"own": {own, r.Val.Own}, "gpt2": {theirs, r.Val.GPT2}} {
+		want := newFit()
+		for _, d := range val() {
+			s := want.source(d.Source)
+			s.Documents++
+			s.Bytes += uint64(len(d.Text))
+			s.Words += uint64(corpus.CountWords(d.Text))
+			s.Tokens += uint64(len(c.tok.Encode(nil, d.Text)))
+		}
+		want.finish()
+		for source, got := range c.fit.Sources {
+			if w := want.source(source); got.Documents != w.Documents || got.Bytes != w.Bytes || got.Words != w.Words || got.Tokens != w.Tokens || got.Fertility != w.Fertility {
+				t.Errorf("%s, %s: the report says %+v, the documents %+v", name, source, got, w)
+			}
+		}
+		if c.fit.Total.Tokens != want.Total.Tokens || c.fit.Total.Long != 1 {
+			t.Errorf("%s: %d tokens, %d long pieces; must be %d and 1", name, c.fit.Total.Tokens, c.fit.Total.Long, want.Total.Tokens)
+		}
+	}
+	// Pieces with a letter in source novo: Um, texto, de, outra, fonte. GPT-2 has a token for no more than Um and de.
+	if s := r.Val.GPT2.Sources["novo"]; s.Lettered != 5 || s.Split != 3 {
+		t.Errorf("GPT-2 splits %d of %d words; must be 3 of 5", s.Split, s.Lettered)
+	}
+	if got := run.Metrics["tokenizer.val-fertility-gpt2"]; len(got) == 0 || got[0] != r.Val.GPT2.Total.Fertility {
+		t.Errorf("the metric is %g; the report says %g", got, r.Val.GPT2.Total.Fertility)
+	}
+	in := inputs(t)
+	delete(in, "val")
+	without := stagetest.Run(t, Kind, small(), in)
+	if strings.Contains(string(file(t, without, "report", "report.json")), `"val"`) || without.Out["tokenizer"][2].Digest != run.Out["tokenizer"][2].Digest {
+		t.Error("without the port there is another tokenizer, or figures of it all the same")
 	}
 }
 
