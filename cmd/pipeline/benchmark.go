@@ -13,11 +13,13 @@ import (
 	"github.com/ptbr-slm/pipeline/model/benchmark"
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
 	"github.com/spf13/cobra"
 )
 
 func benchmarkCommand() *cobra.Command {
 	var presets, paths, weights, only []string
+	var text, tokenizerDir string
 	var threads []int
 	var custom rwkv.Preset
 	var batch, seq, accum, vocab, measured int
@@ -25,7 +27,7 @@ func benchmarkCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "benchmark",
-		Short: "Measure kernels, training and generation on this machine",
+		Short: "Measure kernels, training, generation and encoding on this machine",
 		Long: `Measure products of matrices, a training step and generation, for networks of the presets
 named, as a share of what this machine can do at most: multiply-adds on registers alone, and
 reading memory. Each figure is the median of --runs runs. For figures to compare, let nothing
@@ -39,16 +41,21 @@ network of that shape ("custom") in place of presets.
 Generation reads all weights for every token, so it is told as a share of the speed of reading
 memory, which is measured in turn with it. More than all of it means that caches hold weights.
 
+Encoding is measured on a text of yours, --text, with the tokenizer.json of a directory, --tokenizer: the
+text is cut after the first line end past each 16 KiB, and --threads goroutines share out the documents.
+
 With --json: {"cpus", "peaks": [{"path", "threads", "gflops"}], "reads": [{"threads",
 "gigabytes-per-second"}], "gemms": [{"path", "form", "m", "n", "k", "threads", "gflops",
 "share-of-peak"}], "steps": [{"path", "preset", "threads", "batch-size", "seq-len",
 "grad-accum", "tokens", "tokens-per-second", "gflops", "share-of-peak", "bytes", "allocations",
 "allocated-bytes"}], "decodes": [{"preset", "weights", "threads", "tokens-per-second",
-"gigabytes-per-second", "share-of-read", "token-bytes", "bytes", "allocations"}]}, which
+"gigabytes-per-second", "share-of-read", "token-bytes", "bytes", "allocations"}], "encodes": [{"tokenizer",
+"vocab", "threads", "documents", "bytes", "tokens", "megabytes-per-second", "ids"}]}, which
 docs/formats/json.md explains.`,
 		Example: `  pipeline benchmark
   pipeline benchmark --preset 85m --threads 1 --path avx512 --json
   pipeline benchmark --only generation --preset micro,85m --vocab 32000 --weights bf16,int8
+  pipeline benchmark --only tokenizer --text corpus.txt --tokenizer out/sample/tokenizer
   pipeline benchmark --only training --n-embd 256 --n-layer 6 --n-ffn 1024 --batch-size 4 --grad-accum 2`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -90,6 +97,19 @@ docs/formats/json.md explains.`,
 					return usage{fmt.Errorf("--only %s: there are %s", part, strings.Join(benchmark.Parts, ", "))}
 				}
 			}
+			if (text == "") != (tokenizerDir == "") || text == "" && slices.Contains(only, benchmark.Encoding) {
+				return usage{errors.New("to measure the tokenizer, --text names a file of text and --tokenizer a directory that has tokenizer.json")}
+			}
+			if text != "" {
+				b, err := os.ReadFile(text)
+				if err != nil {
+					return err
+				}
+				o.Text = string(b)
+				if o.Tokenizer, err = tokenizer.Load(tokenizerDir); err != nil {
+					return err
+				}
+			}
 			if len(paths) == 0 {
 				o.Paths = kernel.Paths()
 				if len(o.Paths) > 1 { // plain Go is for machines that have nothing else
@@ -122,6 +142,8 @@ docs/formats/json.md explains.`,
 	c.Flags().StringSliceVar(&paths, "path", nil, "kernels to measure (default all that this processor has but plain Go)")
 	c.Flags().IntSliceVar(&threads, "threads", nil, "numbers of threads to measure (default 1 and the number of CPUs)")
 	c.Flags().StringSliceVar(&only, "only", nil, "parts to measure, of "+strings.Join(benchmark.Parts, ", ")+" (default all)")
+	c.Flags().StringVar(&text, "text", "", "file of text to encode")
+	c.Flags().StringVar(&tokenizerDir, "tokenizer", "", "directory of the tokenizer.json to encode it with")
 	c.Flags().IntVar(&batch, "batch-size", 1, "sequences of a micro-batch; times --seq-len, rows of the products")
 	c.Flags().IntVar(&seq, "seq-len", 512, "tokens of a sequence")
 	c.Flags().IntVar(&accum, "grad-accum", 1, "micro-batches of a training step")
@@ -143,15 +165,19 @@ func printBenchmark(w io.Writer, r *benchmark.Report) {
 		}
 		return fmt.Sprintf("%.0f %%", 100*x)
 	}
-	fmt.Fprintln(w, paint(bold, "at most"))
 	t := newTable("what", "threads", "speed").right(1, 2)
+	if len(r.Reads) > 0 {
+		fmt.Fprintln(w, paint(bold, "at most"))
+	}
 	for _, p := range r.Peaks {
 		t.row("multiply-adds, "+p.Path, fmt.Sprint(p.Threads), fmt.Sprintf("%.0f GFLOP/s", p.GFLOPS))
 	}
 	for _, p := range r.Reads {
 		t.row("reading memory", fmt.Sprint(p.Threads), fmt.Sprintf("%.1f GB/s", p.GBs))
 	}
-	t.print(w)
+	if len(r.Reads) > 0 {
+		t.print(w)
+	}
 	if len(r.Gemms) > 0 {
 		heading(w, "products")
 		t = newTable("form", "m", "n", "k", "kernels", "threads", "GFLOP/s", "of peak").right(1, 2, 3, 5, 6, 7)
@@ -174,6 +200,14 @@ func printBenchmark(w io.Writer, r *benchmark.Report) {
 		t = newTable("preset", "weights", "threads", "tokens/s", "GB/s", "of reading", "memory", "allocates").right(2, 3, 4, 5, 6, 7)
 		for _, d := range r.Decodes {
 			t.row(d.Preset, string(d.Weights), fmt.Sprint(d.Threads), count(int64(d.Speed)), fmt.Sprintf("%.1f", d.GBs), percent(d.Share), size(d.Memory), fmt.Sprintf("%.0f", d.Allocs))
+		}
+		t.print(w)
+	}
+	if len(r.Encodes) > 0 {
+		heading(w, "encoding")
+		t = newTable("vocabulary", "threads", "text", "documents", "tokens", "MB/s").right(0, 1, 2, 3, 4, 5)
+		for _, e := range r.Encodes {
+			t.row(count(int64(e.Vocab)), fmt.Sprint(e.Threads), size(int64(e.Bytes)), count(int64(e.Documents)), count(int64(e.Tokens)), fmt.Sprintf("%.1f", e.Speed))
 		}
 		t.print(w)
 	}

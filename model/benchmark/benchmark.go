@@ -12,34 +12,38 @@ import (
 
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
 // Options say what to measure.
 type Options struct {
-	Presets []rwkv.Preset
-	Vocab   int           // of the networks
-	Threads []int         // numbers of threads, each measured
-	Paths   []string      // of kernel.Paths; none: all but plain Go
-	Time    time.Duration // a figure may take, at least
-	Runs    int           // of which a figure is the median
-	Batch   int           // sequences of a micro-batch
-	Seq     int           // tokens of a sequence
-	Accum   int           // micro-batches of a training step
-	Weights []kernel.Weights
-	Only    []string // of Parts; none: all
-	Done    func(what string)
+	Presets   []rwkv.Preset
+	Vocab     int           // of the networks
+	Threads   []int         // numbers of threads, each measured
+	Paths     []string      // of kernel.Paths; none: all but plain Go
+	Time      time.Duration // a figure may take, at least
+	Runs      int           // of which a figure is the median
+	Batch     int           // sequences of a micro-batch
+	Seq       int           // tokens of a sequence
+	Accum     int           // micro-batches of a training step
+	Weights   []kernel.Weights
+	Text      string // to encode; "" leaves the tokenizer out
+	Tokenizer *tokenizer.Tokenizer
+	Only      []string // of Parts; none: all
+	Done      func(what string)
 }
 
-// The parts of a report. What the machine can do at most is always measured: the rest is told as
-// a share of it.
+// The parts of a report. What the machine can do at most is measured with any but the tokenizer:
+// they are told as a share of it.
 const (
 	Products   = "products"
 	Training   = "training"
 	Generation = "generation"
+	Encoding   = "tokenizer"
 )
 
 // Parts lists them.
-var Parts = []string{Products, Training, Generation}
+var Parts = []string{Products, Training, Generation, Encoding}
 
 // rows is the tokens of a micro-batch, and the rows of the products.
 func (o *Options) rows() int { return o.Batch * o.Seq }
@@ -52,6 +56,7 @@ type Report struct {
 	Gemms   []Gemm   `json:"gemms"`
 	Steps   []Step   `json:"steps"`
 	Decodes []Decode `json:"decodes"`
+	Encodes []Encode `json:"encodes"`
 }
 
 // Peak is the most that a path can do.
@@ -132,16 +137,18 @@ func perSecond(ctx context.Context, o *Options, f func()) float64 {
 
 // Run measures. When ctx ends it returns ctx.Err().
 func Run(ctx context.Context, o Options) (*Report, error) {
-	r := &Report{CPUs: runtime.NumCPU(), Peaks: []Peak{}, Reads: []Read{}, Gemms: []Gemm{}, Steps: []Step{}, Decodes: []Decode{}}
+	r := &Report{CPUs: runtime.NumCPU(), Peaks: []Peak{}, Reads: []Read{}, Gemms: []Gemm{}, Steps: []Step{}, Decodes: []Decode{}, Encodes: []Encode{}}
 	if o.Done == nil {
 		o.Done = func(string) {}
 	}
 	for _, part := range []struct {
-		name string // "": always
+		name string // "": with all but the tokenizer
 		f    func(context.Context, *Options, *Report) error
-	}{{"", peaks}, {"", reads}, {Products, gemms}, {Training, steps}, {Generation, decodes}} {
-		if part.name != "" && len(o.Only) > 0 && !slices.Contains(o.Only, part.name) {
-			continue
+	}{{"", peaks}, {"", reads}, {Products, gemms}, {Training, steps}, {Generation, decodes}, {Encoding, encodes}} {
+		if len(o.Only) > 0 {
+			if part.name != "" && !slices.Contains(o.Only, part.name) || part.name == "" && slices.Equal(o.Only, []string{Encoding}) {
+				continue
+			}
 		}
 		if err := part.f(ctx, &o, r); err != nil {
 			return nil, err

@@ -3,11 +3,13 @@ package benchmark
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
 // Every figure is there, positive and finite; how large it is says the machine.
@@ -42,6 +44,23 @@ func TestRun(t *testing.T) {
 	if r, err := Run(t.Context(), o); err != nil || len(r.Peaks) == 0 || len(r.Gemms)+len(r.Steps) > 0 || len(r.Decodes) != 6 {
 		t.Errorf("generation only: %+v %v", r, err)
 	}
+	if r.Encodes == nil || len(r.Encodes) > 0 {
+		t.Errorf("no tokenizer was named: %+v", r.Encodes)
+	}
+	o.Only = []string{Encoding}
+	o.Tokenizer, o.Text = trained(t), strings.Repeat("Não há, pois não?\n", 3000)
+	r, err = Run(t.Context(), o)
+	if err != nil || len(r.Peaks)+len(r.Reads)+len(r.Decodes) > 0 || len(r.Encodes) != 2 {
+		t.Fatalf("encoding only: %+v %v", r, err)
+	}
+	for i, e := range r.Encodes {
+		if !(e.Speed > 0) || e.Documents != 4 || e.Bytes != len(o.Text) || e.Tokens != len(o.Tokenizer.Encode(nil, o.Text)) || e.Threads != o.Threads[i] || e.IDs != r.Encodes[0].IDs || len(e.IDs) != 64 {
+			t.Errorf("%+v", e)
+		}
+	}
+	if got := strings.Join(documents(o.Text+"x"), ""); got != o.Text+"x" {
+		t.Error("the documents are not the text")
+	}
 	o.Only = nil
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -52,4 +71,14 @@ func TestRun(t *testing.T) {
 	if _, err := Run(t.Context(), o); err == nil {
 		t.Error("a path that is not there was measured")
 	}
+}
+
+func trained(t *testing.T) *tokenizer.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.Train(t.Context(), []tokenizer.Word{{Text: " não", Count: 9}}, tokenizer.Options{VocabSize: 260, MinFrequency: 2,
+		Splitter: "ptbr", Normalizer: []string{"nfc"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
 }

@@ -1,5 +1,11 @@
 package tokenizer
 
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
 // Encode appends the ids of text to dst. Specials written in the text are text: none
 // of their ids comes out. Bytes that are not UTF-8 count as U+FFFD (see Exact).
 func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
@@ -39,6 +45,29 @@ func (t *Tokenizer) EncodeSpecials(dst []uint32, text string, allowed []string) 
 		func(text string) { dst = t.encodeNormal(dst, text) },
 		func(id uint32) { dst = append(dst, id) })
 	return dst
+}
+
+// EncodeBatch encodes texts on workers goroutines; the ids of texts[i] are in place i.
+// Specials written in the texts are text.
+func (t *Tokenizer) EncodeBatch(texts []string, workers int) [][]uint32 {
+	ids := make([][]uint32, len(texts))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range max(1, min(workers, len(texts))) {
+		wg.Go(func() {
+			var dst []uint32
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(texts) {
+					return
+				}
+				dst = t.Encode(dst[:0], texts[i])
+				ids[i] = slices.Clone(dst)
+			}
+		})
+	}
+	wg.Wait()
+	return ids
 }
 
 // shortPiece is the length in bytes up to which the lowest rank is found by looking at

@@ -146,6 +146,25 @@ func TestConcurrentEncode(t *testing.T) {
 	wg.Wait()
 }
 
+func TestBatchKeepsOrder(t *testing.T) {
+	tok := trained(t, options())
+	var texts []string
+	for _, x := range excerpts(t) {
+		texts = append(texts, strings.SplitAfter(x, "\n")...)
+	}
+	for _, workers := range []int{0, 1, 3, 100000} {
+		got := tok.EncodeBatch(texts, workers)
+		for i, x := range texts {
+			if !slices.Equal(got[i], tok.Encode(nil, x)) {
+				t.Fatalf("%d workers: text %d has other ids than alone", workers, i)
+			}
+		}
+	}
+	if got := tok.EncodeBatch(nil, 4); len(got) != 0 {
+		t.Errorf("no texts give %v", got)
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	tok := trained(b, options())
 	text := strings.Join(excerpts(b), "")
