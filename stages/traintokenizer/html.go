@@ -25,7 +25,7 @@ func (r *report) page() *page.Page {
 			{Name: "Bytes per token", Value: page.Decimal(r.Total.BytesPerToken, 2)},
 			{Name: "Words split", Value: page.Percent(r.Total.SplitShare), Note: "take more than one token"},
 		},
-		Foot: "tokenizer.json has the sha256 " + r.Tokenizer,
+		Foot: fmt.Sprintf("tokenizer.json has a sha256 that begins with %.16s; report.json has all of it.", r.Tokenizer),
 	}
 	if r.Val != nil {
 		own, theirs := r.Val.Own.Total, r.Val.GPT2.Total
@@ -50,7 +50,7 @@ func (r *report) page() *page.Page {
 	}
 	if r.Val != nil {
 		p.Sections = slices.Insert(p.Sections, 0, page.Section{ID: "val", Title: "Text not learnt from",
-			Note:   "The validation split, and GPT-2's tokenizer on the same text. GPT-2 cuts text by rules of its own and learnt from English.",
+			Note:   "All documents of the port val, and GPT-2's tokenizer on the same text, which it cuts by rules of its own; it learnt from English.",
 			Blocks: []page.Block{r.Val.table()}})
 	}
 	return p
@@ -104,7 +104,8 @@ func (u *unseen) table() page.Table {
 func (r *report) examples() page.Table {
 	t := page.Table{Caption: "Sentences and their tokens", Columns: []page.Column{page.Col("Sentence"), page.Num("Tokens", ""), page.Num("GPT-2", "tokens that it takes"), page.Col("Pieces")}}
 	for _, e := range r.Examples {
-		t.Rows = append(t.Rows, []page.Cell{page.Quote(e.Text), page.Figure(page.Integer(int64(len(e.Pieces)))), page.Figure(page.Integer(int64(e.GPT2))), page.Code(shown(e.Pieces))})
+		t.Rows = append(t.Rows, []page.Cell{page.Quote(e.Text), page.Figure(page.Integer(int64(len(e.Pieces)))), page.Figure(page.Integer(int64(e.GPT2))),
+			page.Cell{Text: shown(e.Pieces), Mono: true, Wide: true}})
 	}
 	return t
 }
