@@ -12,16 +12,18 @@ import (
 	"github.com/ptbr-slm/pipeline/model/format/hf"
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
 	"github.com/ptbr-slm/pipeline/model/train"
 	"github.com/spf13/cobra"
 )
 
 // information is the JSON document of `pipeline info --json`.
 type information struct {
-	Batch    int       `json:"batch-size"`
-	SeqLen   int       `json:"seq-len"`
-	Networks []network `json:"networks"`
-	Model    *trained  `json:"model,omitempty"`
+	Batch     int             `json:"batch-size"`
+	SeqLen    int             `json:"seq-len"`
+	Networks  []network       `json:"networks"`
+	Model     *trained        `json:"model,omitempty"`
+	Tokenizer *modelTokenizer `json:"tokenizer,omitempty"`
 }
 
 // network is a shape and the memory that it takes, in bytes.
@@ -51,6 +53,13 @@ type trained struct {
 	ValLoss *float64        `json:"val-loss,omitempty"`
 }
 
+// modelTokenizer is the tokenizer.json beside a model.
+type modelTokenizer struct {
+	Vocab int    `json:"vocab"`
+	Lossy bool   `json:"lossy"`
+	Error string `json:"error,omitempty"` // why it was not read
+}
+
 var checkpointings = []rwkv.Checkpointing{rwkv.Off, rwkv.Balanced, rwkv.Aggressive}
 
 var weightKinds = []kernel.Weights{kernel.FP32, kernel.BF16, kernel.Int8}
@@ -73,8 +82,9 @@ micro-batches in a step, each further CPU takes activations and gradients of its
 With --json: {"batch-size", "seq-len", "networks": [{"preset", "vocab", "n-embd", "n-layer",
 "d-ffn", "tied", "parameters", "parameters-without-embeddings", "training": {"off": {"weights",
 "moments", "gradients", "activations", "validation", "total"}, "balanced", "aggressive"},
-"inference": {"fp32", "bf16", "int8"}}], "model": {"recipe", "tokens", "loss", "val-loss"}},
-memory in bytes; "model" is there for a directory with a train.json.`,
+"inference": {"fp32", "bf16", "int8"}}], "model": {"recipe", "tokens", "loss", "val-loss"},
+"tokenizer": {"vocab", "lossy", "error"}}, memory in bytes; "model" is there for a directory with
+a train.json, "tokenizer" for one with a tokenizer.json ("error": why it was not read).`,
 		Example: "  pipeline info\n  pipeline info --vocab 16384 --batch-size 8 --seq-len 512\n  pipeline info out/sample/model --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -132,6 +142,12 @@ func (i *information) read(dir string) error {
 	if err != nil {
 		return err
 	}
+	switch tok, err := tokenizer.Load(dir); {
+	case err == nil:
+		i.Tokenizer = &modelTokenizer{Vocab: tok.VocabSize(), Lossy: tok.Lossy()}
+	case !errors.Is(err, os.ErrNotExist): // one of another kind does not hide the model
+		i.Tokenizer = &modelTokenizer{Error: err.Error()}
+	}
 	b, err := os.ReadFile(filepath.Join(dir, "train.json"))
 	if errors.Is(err, os.ErrNotExist) { // a model from elsewhere
 		i.add("", c)
@@ -179,6 +195,21 @@ func (i *information) print(w io.Writer) error {
 		t.row(cells...)
 	}
 	t.print(w)
+	if tok := i.Tokenizer; tok != nil {
+		heading(w, "tokenizer")
+		t = newTable("what", "")
+		switch {
+		case tok.Error != "":
+			t.row("not read", tok.Error)
+		case tok.Lossy:
+			t.row("vocabulary", count(int64(tok.Vocab)))
+			t.row("normal form", "lossy: bits per byte do not compare with those of other tokenizers")
+		default:
+			t.row("vocabulary", count(int64(tok.Vocab)))
+			t.row("normal form", "loses nothing")
+		}
+		t.print(w)
+	}
 	if i.Model == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/ptbr-slm/pipeline/model/format/hf"
 	"github.com/ptbr-slm/pipeline/model/kernel"
 	"github.com/ptbr-slm/pipeline/model/rwkv"
+	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
 func TestInfo(t *testing.T) {
@@ -52,6 +53,27 @@ func TestInfo(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.want(0, nil, "info", dir, "--json")), &i); err != nil || i.Model == nil || i.Model.Tokens != 12345 || i.Networks[0].Embd != 32 {
 		t.Errorf("%+v %v", i, err)
 	}
+	for _, c := range []struct {
+		normalizer []string
+		lossy      bool
+		says       string
+	}{{[]string{"nfc"}, false, "loses nothing"}, {[]string{"ptbr-punctuation", "nfc"}, true, "lossy"}} {
+		tok, err := tokenizer.Train(t.Context(), []tokenizer.Word{{Text: "ab", Count: 9}},
+			tokenizer.Options{VocabSize: 260, MinFrequency: 2, Specials: []string{tokenizer.End}, Splitter: "ptbr", Normalizer: c.normalizer}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tok.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		s.want(0, []string{"normal form", c.says}, "info", dir)
+		i = information{}
+		if err := json.Unmarshal([]byte(s.want(0, nil, "info", dir, "--json")), &i); err != nil || i.Tokenizer == nil || i.Tokenizer.Lossy != c.lossy || i.Tokenizer.Vocab != tok.VocabSize() {
+			t.Errorf("%v: %+v %v", c.normalizer, i.Tokenizer, err)
+		}
+	}
+	s.write("model/tokenizer.json", `{"model": {"type": "Unigram"}}`)
+	s.want(0, []string{"not read", "Unigram"}, "info", dir)
 	s.want(2, []string{"no model in"}, "info", s.dir)
 	s.want(2, []string{"the model's own"}, "info", dir, "--vocab", "5")
 	s.want(2, []string{"at least 1"}, "info", "--seq-len", "0")
