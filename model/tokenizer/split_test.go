@@ -66,7 +66,7 @@ func matches(t testing.TB, re *regexp2.Regexp, text string) (p []string) {
 func TestSplitterIsItsRegex(t *testing.T) {
 	most := 0
 	if testing.Short() || underRace {
-		most = 20_000
+		most = 5_000
 	}
 	texts := append(sample(t, most), strange...)
 	for _, s := range splitters {
