@@ -148,14 +148,20 @@ Exit codes: 0 done, 1 a stage failed, 2 wrong usage or invalid pipeline,
 	root.AddCommand(
 		runCommand(force), planCommand(), explainCommand(), statusCommand(), logCommand(), graphCommand(),
 		pushCommand(), pullCommand(),
-		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), benchmarkCommand(), infoCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
+		getCommand(), historyCommand(), lockCommand(), diffCommand(), provenanceCommand(), benchmarkCommand(), infoCommand(), tokenizerCommand(), generateCommand(), doctorCommand(), schemaCommand(), versionCommand(), workerCommand(),
 		verifyCommand(), gcCommand(), pinCommand(), unpinCommand(),
 	)
-	for _, c := range root.Commands() {
+	finish(root)
+	return root
+}
+
+// finish gives all commands below c what all have.
+func finish(c *cobra.Command) {
+	for _, c := range c.Commands() {
 		wrapArgs(c)
 		complete(c)
+		finish(c)
 	}
-	return root
 }
 
 // wrapArgs makes errors about the number of arguments usage errors.

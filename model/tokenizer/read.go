@@ -247,6 +247,7 @@ func (f *file) readVocab(t *Tokenizer) error {
 	vocab := f.Model.Vocab
 	added := map[string]addedToken{}
 	entries := slices.Clone(vocab.entries)
+	next := uint32(len(vocab.entries)) // id of the next added token that model.vocab does not have
 	for i, a := range f.AddedTokens {
 		if a.Content == "" {
 			return fmt.Errorf("added_tokens[%d].content: is empty", i)
@@ -259,6 +260,9 @@ func (f *file) readVocab(t *Tokenizer) error {
 			return fmt.Errorf("%s: is %d, but %s gives %q the id %d", f.added(i), a.ID, f.vocab(), a.Content, id)
 		}
 		if !known {
+			if a.ID != next && f.vocabName == "" {
+				return fmt.Errorf("added_tokens[%d].id: is %d (%q); must be %d, the next that is free: Hugging Face's library takes that whatever stands here", i, a.ID, a.Content, next)
+			}
 			entries = append(entries, entry{a.Content, a.ID})
 			if !a.Special {
 				if t.literal == nil {
@@ -266,6 +270,9 @@ func (f *file) readVocab(t *Tokenizer) error {
 				}
 				t.literal[a.ID] = true
 			}
+		}
+		if a.ID >= next {
+			next = a.ID + 1
 		}
 		added[a.Content] = a
 		t.added = append(t.added, a)

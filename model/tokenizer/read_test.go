@@ -136,7 +136,7 @@ func TestReadRefuses(t *testing.T) {
 		{"word suffix", `"end_of_word_suffix": null`, `"end_of_word_suffix": "</w>"`, `model.end_of_word_suffix: is "</w>"`},
 		{"added for other bytes", `"special": true`, `"special": false}, {"id": ` + itoa(high) + `, "content": "` + spelled + `", "special": false`,
 			`model.vocab["` + spelled + `"]: is added for the text "` + spelled + `", but in the vocabulary it spells the bytes`},
-		{"added far away", `"content": "[PAD]", `, `"content": "[FAR]", "id": 99999, `, `added_tokens[0].id: the id is 99999, but there are 1501 tokens`},
+		{"added far away", `"content": "[PAD]", `, `"content": "[FAR]", "id": 99999, `, `added_tokens[0].id: is 99999 ("[FAR]"); must be 1500, the next that is free`},
 		{"added with another id", `{"id": 0,`, `{"id": 9,`, `added_tokens[0].id: is 9, but model.vocab gives "[PAD]" the id 0`},
 		{"added twice", `"content": "[UNK]"`, `"content": "[PAD]"`, `added_tokens[1]`},
 	} {

@@ -122,9 +122,14 @@ func (t *Tokenizer) Digest() string { return t.digest }
 // bytes for another form (NFD): bits per byte of such a model compare with no other.
 func (t *Tokenizer) Lossy() bool { return t.normalizer.lossy() }
 
+// Has says that an id has a token. Vocabularies of others have ids without one.
+func (t *Tokenizer) Has(id uint32) bool {
+	return int64(id) < int64(len(t.tokens)) && t.tokens[id] != ""
+}
+
 // Token returns the bytes of an id, or the name of a special; U+FFFD outside the vocabulary.
 func (t *Tokenizer) Token(id uint32) string {
-	if int64(id) >= int64(len(t.tokens)) || t.tokens[id] == "" {
+	if !t.Has(id) {
 		return string(utf8.RuneError)
 	}
 	return t.tokens[id]
