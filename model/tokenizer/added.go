@@ -29,17 +29,17 @@ type addedToken struct {
 // Of tokens that begin together the longest is meant.
 func (t *Tokenizer) segments(text string, allowed []string, plain func(text string), token func(id uint32)) {
 	raw, normal := t.sought(allowed)
-	raw.cut(text, func(text string) {
+	raw.cut(text, func(text string, _ int) {
 		if text = t.normal(text); text == "" {
 			return
 		}
-		normal.cut(text, func(text string) {
+		normal.cut(text, func(text string, _ int) {
 			if t.prefixSpace && text[0] != ' ' {
 				text = " " + text
 			}
 			plain(text)
-		}, token)
-	}, token)
+		}, func(id uint32, _, _ int) { token(id) })
+	}, func(id uint32, _, _ int) { token(id) })
 }
 
 // sought returns the tokens to look for in text as it is, and in its normal form.
@@ -73,9 +73,10 @@ func (f finder) with(a addedToken) finder {
 	return f
 }
 
-// cut hands on the pieces of text, never empty, and the tokens between. A match that
+// cut hands on the pieces of text, never empty, with where they begin, and the tokens
+// between, with what they take of it. A match that
 // single_word forbids is passed over whole: no token that begins inside it is found.
-func (f finder) cut(text string, plain func(text string), token func(id uint32)) {
+func (f finder) cut(text string, plain func(text string, at int), token func(id uint32, start, end int)) {
 	done := 0 // what is before was handed on
 	for i := 0; i < len(text) && f != nil; i++ {
 		k := slices.IndexFunc(f[text[i]], func(a addedToken) bool { return strings.HasPrefix(text[i:], a.Content) })
@@ -95,13 +96,13 @@ func (f finder) cut(text string, plain func(text string), token func(id uint32))
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
 		if done < start {
-			plain(text[done:start])
+			plain(text[done:start], done)
 		}
-		token(a.ID)
+		token(a.ID, start, end)
 		done = end
 	}
 	if done < len(text) {
-		plain(text[done:])
+		plain(text[done:], done)
 	}
 }
 

@@ -17,9 +17,19 @@ func (t *Tokenizer) Encode(dst []uint32, text string) []uint32 {
 
 // encodeNormal encodes text that is in the normal form.
 func (t *Tokenizer) encodeNormal(dst []uint32, text string) []uint32 {
-	next := t.splitter.next
-	for i := 0; i < len(text); {
+	dst, _ = t.encodeUpTo(dst, text, len(text))
+	return dst
+}
+
+// encodeUpTo encodes the pieces of text that end at limit or before, and returns where
+// the last of them ends.
+func (t *Tokenizer) encodeUpTo(dst []uint32, text string, limit int) (_ []uint32, end int) {
+	next, i := t.splitter.next, 0
+	for i < limit {
 		j := next(text, i)
+		if j > limit {
+			break
+		}
 		switch n := j - i; {
 		case n == 1:
 			dst = append(dst, t.bytes[text[i]])
@@ -35,7 +45,7 @@ func (t *Tokenizer) encodeNormal(dst []uint32, text string) []uint32 {
 		}
 		i = j
 	}
-	return dst
+	return dst, i
 }
 
 // EncodeSpecials is Encode, but the specials named in allowed become their ids where
