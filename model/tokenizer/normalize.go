@@ -37,7 +37,7 @@ var normalizers = map[string]normalizer{
 	"lowercase":        {{form: formLowercase}},
 	"strip-diacritics": {{form: formNFD}, {form: formStripAccents}, {form: formNFC}},
 	"ptbr-punctuation": replacing(punctuation),
-	"mojibake":         replacing(mojibake()),
+	"mojibake":         replacing(misread),
 }
 
 func findNormalizer(names []string) (normalizer, error) {

@@ -196,8 +196,8 @@ func TestNormalizerRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v: %v", names, err)
 		}
-		if !bytes.Equal(again.marshal(), n.marshal()) || again.lossy() != n.lossy() {
-			t.Errorf("%v is read as %s", names, again.marshal())
+		if !bytes.Equal(again.marshal(), n.marshal()) || again.lossy() != n.lossy() || !slices.Equal(again.names(), names) {
+			t.Errorf("%v is read as %v: %s", names, again.names(), again.marshal())
 		}
 		for _, text := range texts {
 			if again.apply(text) != n.apply(text) {

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -99,13 +100,23 @@ type replacer struct {
 	second [256]bool       // bytes that come next there
 }
 
-// replacing makes steps of rules: one of each run of those that find single runes and
-// one of each run of others.
+// replacing makes steps of rules: one of those of a named normalizer, where they stand
+// together; else one of each run of rules that find single runes, and one of each run of
+// others.
 func replacing(rules []rule) (n normalizer) {
+	named := func(rules []rule) int {
+		for _, known := range [][]rule{punctuation, misread} {
+			if len(known) <= len(rules) && slices.Equal(known, rules[:len(known)]) {
+				return len(known)
+			}
+		}
+		return 0
+	}
 	for len(rules) > 0 {
-		k := 1
-		for k < len(rules) && (rules[k].runes == "") == (rules[0].runes == "") {
-			k++
+		k := named(rules)
+		if k == 0 {
+			for k = 1; k < len(rules) && (rules[k].runes == "") == (rules[0].runes == "") && named(rules[k:]) == 0; k++ {
+			}
 		}
 		n = append(n, step{form: formReplace, replace: newReplacer(rules[:k])})
 		rules = rules[k:]
@@ -225,13 +236,15 @@ var punctuation = []rule{
 	mustRule("[\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000]", " ", true),
 }
 
-// mojibake repairs UTF-8 that was read as Windows-1252 or as Latin-1, of the letters and
-// signs that Portuguese uses. Rules of Ã come before those of Â, and these before those
-// of â, so that no result is taken for the second character of another; those that give
-// Ã, Â or â come last. As in the rule mojibake-utf8 of clean, capitals before Ã or Â protect
-// it from what may follow a word in capitals (“MANHÔ, IRMû): there it stays. Text that
-// was misread twice takes the rules twice.
-func mojibake() (rules []rule) {
+// misread is mojibake: it repairs UTF-8 that was read as Windows-1252 or as Latin-1, of
+// the letters and signs that Portuguese uses. Rules of Ã come before those of Â, and these
+// before those of â, so that no result is taken for the second character of another;
+// those that give Ã, Â or â come last. As in the rule mojibake-utf8 of clean, Ã and Â stay
+// behind a capital where what follows them may well end a word in capitals (“MANHÔ,
+// IRMû). Text that was misread twice takes the rules twice.
+var misread = misreadings()
+
+func misreadings() (rules []rule) {
 	const closing = "»”’–—…“‘›•™\u00a0"
 	seen := map[string]bool{}
 	signs := ""
