@@ -1,7 +1,7 @@
 package tokenizer
 
 import (
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -50,6 +50,52 @@ func TestMergesFollowTheDefinition(t *testing.T) {
 		if len(piece) <= shortPiece {
 			if got := tok.mergeShort(nil, piece); !slices.Equal(got, want) {
 				t.Fatalf("short: %q gives %v; must give %v", piece, got, want)
+			}
+		}
+	}
+}
+
+// Merges in any order, also such as no training gives: of a token before those of its
+// parts, of the same token twice, of runs.
+func TestMergesInAnyOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for range 200 {
+		tok := &Tokenizer{splitter: splitters[0]}
+		for b := range 256 {
+			tok.tokens, tok.special = append(tok.tokens, string([]byte{byte(b)})), append(tok.special, false)
+		}
+		ids := []uint32{'a', 'b', 'c'}[:1+r.IntN(3)]
+		known := map[string]uint32{}
+		for range 1 + r.IntN(30) {
+			m := merge{left: ids[r.IntN(len(ids))], right: ids[r.IntN(len(ids))]}
+			text := tok.tokens[m.left] + tok.tokens[m.right]
+			if slices.ContainsFunc(tok.merges, func(x merge) bool { return x.left == m.left && x.right == m.right }) {
+				continue
+			}
+			id, ok := known[text]
+			if !ok {
+				id = uint32(len(tok.tokens))
+				known[text], ids = id, append(ids, id)
+				tok.tokens, tok.special = append(tok.tokens, text), append(tok.special, false)
+			}
+			m.id = id
+			tok.merges = append(tok.merges, m)
+		}
+		r.Shuffle(len(tok.merges), func(i, j int) { tok.merges[i], tok.merges[j] = tok.merges[j], tok.merges[i] })
+		if err := errors.Join(tok.indexTokens(), tok.indexMerges()); err != nil {
+			t.Fatal(err)
+		}
+		piece := make([]byte, 1+r.IntN(200))
+		for i := range piece {
+			piece[i] = "abc"[r.IntN(1+r.IntN(3))]
+		}
+		want := mergeNaive(tok, string(piece))
+		if got := tok.mergeLong(nil, string(piece)); !slices.Equal(got, want) {
+			t.Fatalf("long: %q with %v gives %v; must give %v", piece, tok.merges, got, want)
+		}
+		if len(piece) <= shortPiece {
+			if got := tok.mergeShort(nil, string(piece)); !slices.Equal(got, want) {
+				t.Fatalf("short: %q with %v gives %v; must give %v", piece, tok.merges, got, want)
 			}
 		}
 	}
@@ -176,9 +222,14 @@ func BenchmarkEncode(b *testing.B) {
 			dst = tok.Encode(dst[:0], text)
 		}
 	})
-	for _, n := range []int{1 << 10, 1 << 15, 1 << 20} {
-		long := strings.Repeat("abracadabra", n/11)
-		b.Run(fmt.Sprintf("no-space-%d", n), func(b *testing.B) {
+	random := make([]byte, 1<<20)
+	r := rand.New(rand.NewPCG(15, 16))
+	for i := range random {
+		random[i] = byte('a' + r.IntN(26))
+	}
+	for name, long := range map[string]string{"words": strings.Repeat("abracadabra", 1<<20/11), "a": strings.Repeat("a", 1<<20),
+		"ab": strings.Repeat("ab", 1<<19), "random": string(random)} {
+		b.Run("no-space-"+name, func(b *testing.B) {
 			b.SetBytes(int64(len(long)))
 			for b.Loop() {
 				dst = tok.Encode(dst[:0], long)

@@ -78,8 +78,8 @@ func TestGolden(t *testing.T) {
 	stagetest.Golden(t, Kind, r)
 }
 
-// However the documents are cut into shards and ordered, the files are the same; also
-// when max-words is so low that the words are summed in several readings.
+// However the documents are cut into shards and ordered, and on whatever number of CPUs,
+// the files are the same; also when max-words is so low that the words are summed in several readings.
 func TestShardsDoNotMatter(t *testing.T) {
 	all := slices.Concat(excerpt(t, "berlim"), excerpt(t, "senado"), excerpt(t, "machado"), excerpt(t, "constituicao"))
 	var shards []stagetest.Input
@@ -91,11 +91,17 @@ func TestShardsDoNotMatter(t *testing.T) {
 		c := small()
 		c.MaxWords = limit
 		a := stagetest.Run(t, Kind, c, inputs(t))
-		b := stagetest.Run(t, Kind, c, map[string][]stagetest.Input{"docs": shards, "val": {stagetest.Shard(t, val()[2]), stagetest.Shard(t, val()[:2]...)}})
-		for _, port := range []string{"tokenizer", "report"} {
-			for i, f := range a.Out[port] {
-				if f.Digest != b.Out[port][i].Digest {
-					t.Errorf("max-words %d: %s differs when the shards are cut differently", limit, f.Name)
+		in := map[string][]stagetest.Input{"docs": shards, "val": {stagetest.Shard(t, val()[2]), stagetest.Shard(t, val()[:2]...)}}
+		for _, cpus := range []int{1, 2, 8} {
+			b, err := stagetest.Try(t, Kind, c, in, cpus, cpus == 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, port := range []string{"tokenizer", "report"} {
+				for i, f := range a.Out[port] {
+					if f.Digest != b.Out[port][i].Digest {
+						t.Errorf("max-words %d, %d CPUs: %s differs when the shards are cut differently", limit, cpus, f.Name)
+					}
 				}
 			}
 		}
