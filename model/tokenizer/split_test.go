@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -138,6 +139,14 @@ func FuzzSplitter(f *testing.F) {
 	for _, s := range strange {
 		f.Add(s, []byte(s))
 	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 30 { // enough to see most of what fuzzing can see, each time the tests run
+		letters := make([]byte, 400)
+		for i := range letters {
+			letters[i] = byte(r.Uint32())
+		}
+		f.Add("", letters)
+	}
 	var res []*regexp2.Regexp
 	for _, s := range splitters {
 		res = append(res, compiled(s.regex))
@@ -205,6 +214,7 @@ func TestSplitters(t *testing.T) {
 			"a\u0301b 2024!":      {"a\u0301b", " ", "202", "4", "!"},
 			"ABªCD \u0301AB 日本Go": {"ABª", "CD", " \u0301", "AB", " 日本Go"},
 			"a!\n//\nb":           {"a", "!\n//\n", "b"},
+			"1\u0301's \u0301A'S": {"1", "\u0301's", " \u0301", "A'S"},
 		},
 	} {
 		s, err := findSplitter(name)
