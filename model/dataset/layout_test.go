@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// The files in testdata were written by the writers of the other programs, run once in
-// Python 3.12 with numpy 2.4, from three documents of which 3 is the end:
+// The files in testdata were written once in Python 3.12 with numpy 2.4, as the writers of the
+// other programs do it step by step, from three documents of which 3 is the end:
 //
 //	llm.c-*      write_datafile of llm.c's dev/data/data_common.py, as "gpt-2" and "llama-3"
 //	megatron-*   MMapIndexedDatasetBuilder and MMapIndexedDataset.Index.writer of RWKV-LM
