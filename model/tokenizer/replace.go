@@ -240,8 +240,8 @@ var punctuation = []rule{
 // the letters and signs that Portuguese uses. Rules of Ã come before those of Â, and these
 // before those of â, so that no result is taken for the second character of another;
 // those that give Ã, Â or â come last. As in the rule mojibake-utf8 of clean, Ã and Â stay
-// behind a capital where what follows them may well end a word in capitals (“MANHÔ,
-// IRMû). Text that was misread twice takes the rules twice.
+// behind a capital where what follows them may well end a word in capitals (“MANHÃ”,
+// IRMÃ»). Text that was misread twice takes the rules twice.
 var misread = misreadings()
 
 func misreadings() (rules []rule) {
