@@ -74,7 +74,7 @@ func Train(ctx context.Context, words []Word, o Options, progress func(done, tot
 	for i, b := range byteOrder {
 		byteID[b] = uint32(len(o.Specials) + i)
 	}
-	l, err := newLearner(words, &byteID)
+	l, err := newLearner(words, &byteID, max(1, o.MinFrequency))
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func Train(ctx context.Context, words []Word, o Options, progress func(done, tot
 			}
 		}
 		p, count := l.best()
-		if count == 0 || count < o.MinFrequency {
+		if count == 0 {
 			break
 		}
 		left, right := uint32(l.pairs[p].key>>32), uint32(l.pairs[p].key)
@@ -134,6 +134,7 @@ type learner struct {
 	index *pairTable // pair → its index in pairs
 	pairs []learnPair
 	heap  maxHeap
+	least uint64   // count below which a pair is not merged
 	fresh []uint32 // pairs whose count grew in this merge
 }
 
@@ -145,8 +146,8 @@ type learnPair struct {
 	never bool // would spell a special
 }
 
-func newLearner(words []Word, byteID *[256]uint32) (*learner, error) {
-	l := &learner{index: newPairTable(1 << 12)}
+func newLearner(words []Word, byteID *[256]uint32, least uint64) (*learner, error) {
+	l := &learner{index: newPairTable(1 << 12), least: least}
 	var total, sum uint64
 	for _, w := range words {
 		n := uint64(len(w.Text))
@@ -163,15 +164,33 @@ func newLearner(words []Word, byteID *[256]uint32) (*learner, error) {
 		return nil, fmt.Errorf("the distinct words hold %d bytes; 2³² is the most that training takes: use a sample", total)
 	}
 	l.ids = make([]uint32, 0, total)
+	l.start, l.size, l.count = make([]uint32, len(words)), make([]uint16, len(words)), make([]uint64, len(words))
+	var places []uint32 // how often each pair stands in words, to give its list of them the room it needs
 	for w, word := range words {
-		l.start = append(l.start, uint32(len(l.ids)))
-		l.size = append(l.size, uint16(len(word.Text)))
-		l.count = append(l.count, word.Count)
+		l.start[w], l.size[w], l.count[w] = uint32(len(l.ids)), uint16(len(word.Text)), word.Count
 		for i := range len(word.Text) {
 			l.ids = append(l.ids, byteID[word.Text[i]])
-			if i > 0 {
-				l.grow(pair(l.ids[len(l.ids)-2], l.ids[len(l.ids)-1]), uint32(w))
+			if i == 0 {
+				continue
 			}
+			p, added := l.index.add(pair(l.ids[len(l.ids)-2], l.ids[len(l.ids)-1]), uint32(len(places)))
+			if added {
+				places = append(places, 0)
+			}
+			places[p]++
+		}
+	}
+	l.pairs = make([]learnPair, len(places))
+	room := make([]uint32, len(l.ids))
+	for i, n := range places {
+		l.pairs[i].words, room = room[:0:n], room[n:]
+	}
+	for w := range words {
+		ids := l.ids[l.start[w]:][:l.size[w]]
+		for i := 1; i < len(ids); i++ {
+			key := pair(ids[i-1], ids[i])
+			l.pairs[l.index.get(key)].key = key
+			l.grow(key, uint32(w))
 		}
 	}
 	l.pushFresh()
@@ -203,14 +222,14 @@ func (l *learner) pushFresh() {
 	for _, i := range l.fresh {
 		p := &l.pairs[i]
 		p.grew = false
-		if p.count > 0 && !p.never {
+		if p.count >= l.least && !p.never {
 			l.heap.push(candidate{p.count, p.key, i})
 		}
 	}
 	l.fresh = l.fresh[:0]
 }
 
-// best returns the pair to merge next. Entries of the heap whose count fell since they
+// best returns the pair to merge next; a count of 0 says that there is none. Entries of the heap whose count fell since they
 // were pushed go back with the count of today; a count that grew was pushed anew.
 func (l *learner) best() (p uint32, count uint64) {
 	for len(l.heap) > 0 {
@@ -219,7 +238,7 @@ func (l *learner) best() (p uint32, count uint64) {
 		if now == top.count {
 			return top.pair, now
 		}
-		if now > 0 && now < top.count {
+		if now >= l.least && now < top.count {
 			top.count = now
 			l.heap.push(top)
 		}
