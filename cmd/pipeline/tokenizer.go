@@ -135,7 +135,8 @@ type vocabularyEntry struct {
 
 // encodedText is what a text becomes.
 type encodedText struct {
-	Text   string         `json:"text"` // in the normal form
+	Text   string         `json:"text"`
+	Form   string         `json:"form"` // its normal form: what the tokens are decoded to
 	Bytes  int            `json:"bytes"`
 	Words  int            `json:"words"`
 	Tokens []encodedToken `json:"tokens"`
@@ -143,7 +144,7 @@ type encodedText struct {
 
 type encodedToken struct {
 	vocabularyEntry
-	From int `json:"from"` // bytes of the text in the normal form
+	From int `json:"from"` // bytes of the text
 	To   int `json:"to"`
 }
 
@@ -171,8 +172,8 @@ character by itself. A word is a run between white space that holds a letter or 
 
 With --json: {"path", "digest", "vocab", "merges", "splitter", "normalizer", "lossy",
 "ignore-merges", "prefix-space", "added": [{"id", "token", "special"}], "longest": [{"id",
-"token", "hex"}], "tokens": [{"id", "token", "hex", "kind"}], "text": {"text", "bytes",
-"words", "tokens": [{"id", "token", "hex", "from", "to"}]}, "fit": [{"source", "documents",
+"token", "hex"}], "tokens": [{"id", "token", "hex", "kind"}], "text": {"text", "form",
+"bytes", "words", "tokens": [{"id", "token", "hex", "from", "to"}]}, "fit": [{"source", "documents",
 "bytes", "words", "tokens", "fertility", "bytes-per-token", "against": {"tokens",
 "fertility", "bytes-per-token"}}]}.`,
 		Example: `  pipeline tokenizer inspect out/sample/tokenizer

@@ -11,17 +11,13 @@ import (
 	"github.com/ptbr-slm/pipeline/model/tokenizer"
 )
 
-// encoded encodes a text and finds where each token stands in its normal form.
+// encoded encodes a text and finds where each token stands in it.
 func encoded(t *tokenizer.Tokenizer, text string, allowed []string) *encodedText {
 	kinds := kinds(t)
-	ids := t.EncodeSpecials(nil, text, allowed)
-	e := &encodedText{Text: t.Decode(ids), Words: corpus.CountWords(text), Tokens: []encodedToken{}}
-	e.Bytes = len(e.Text)
-	at := 0
-	for _, id := range ids {
-		n := len(t.Token(id))
-		e.Tokens = append(e.Tokens, encodedToken{rowOf(t, kinds, id), at, at + n})
-		at += n
+	ids, spans := t.EncodeOffsets(text, allowed)
+	e := &encodedText{Text: text, Form: t.Decode(ids), Bytes: len(text), Words: corpus.CountWords(text), Tokens: []encodedToken{}}
+	for i, id := range ids {
+		e.Tokens = append(e.Tokens, encodedToken{rowOf(t, kinds, id), spans[i].Start, spans[i].End})
 	}
 	return e
 }

@@ -78,6 +78,45 @@ func TestReadsAddedTokensBehindTheVocabulary(t *testing.T) {
 	}
 }
 
+// ByteLevel with its own expression cuts as GPT-2 does; the type of the model may be
+// left out, as in the file that GPT-2 goes around with.
+func TestReadsFormsOfPreTokenizers(t *testing.T) {
+	o := options()
+	o.Splitter = "gpt2"
+	tok := trained(t, o)
+	s := string(tok.file)
+	from, to := strings.Index(s, `"pre_tokenizer"`), strings.Index(s, `,
+  "post_processor"`)
+	for _, c := range []struct{ form, before string }{
+		{`{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}`, ""},
+		{`{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true}`, ""},
+		{`{"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false}]}`, ""},
+		{`{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true}`, " "},
+	} {
+		file := s[:from] + `"pre_tokenizer": ` + c.form + s[to:]
+		file = strings.Replace(file, `    "type": "BPE",`, "", 1)
+		other, err := Read(strings.NewReader(file))
+		if err != nil {
+			t.Errorf("%s: %v", c.form, err)
+			continue
+		}
+		again, err := Read(bytes.NewReader(other.marshal()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range append(excerpts(t), strange...) {
+			before := c.before
+			if text == "" || text[0] == ' ' {
+				before = ""
+			}
+			want := tok.Encode(nil, before+text)
+			if !slices.Equal(other.Encode(nil, text), want) || !slices.Equal(again.Encode(nil, text), want) {
+				t.Errorf("%s: %.40q gives other ids", c.form, text)
+			}
+		}
+	}
+}
+
 func itoa(n int) string { return strings.TrimSpace(string(must(json.Marshal(n)))) }
 
 func must(b []byte, err error) []byte {
@@ -123,6 +162,13 @@ func TestReadRefuses(t *testing.T) {
 		{"other pre-tokenizer", `"type": "Split"`, `"type": "Digits"`, `pre_tokenizer.pretokenizers[0].type: is "Digits"`},
 		{"byte level with a regex", `"trim_offsets": true, "use_regex": false}
     ]`, `"trim_offsets": true, "use_regex": true}]`, `pre_tokenizer.pretokenizers[1].use_regex: is true`},
+		{"text for an expression", `"pattern": {"Regex": `, `"pattern": {"String": `, `pre_tokenizer.pretokenizers[0].pattern.String: is`},
+		{"no pattern", `"pattern": {"Regex": `, `"pattern": {}, "other": {"Regex": `, `pre_tokenizer.pretokenizers[0].pattern: must be a Regex`},
+		{"inverted", `"invert": false`, `"invert": true`, `pre_tokenizer.pretokenizers[0].invert: is true`},
+		{"no pre-tokenizer", `"pre_tokenizer": {`, `"pre_tokenizer": null, "other": {`, `pre_tokenizer: is missing; must be a Sequence`},
+		{"text in one piece", `"pre_tokenizer": {`, `"pre_tokenizer": {"type": "ByteLevel", "use_regex": false}, "other": {`, `pre_tokenizer.use_regex: is false`},
+		{"three pre-tokenizers", `"pretokenizers": [`, `"pretokenizers": [{"type": "Digits"},`, `pre_tokenizer.pretokenizers: has 3 entries`},
+		{"Whitespace", `"pre_tokenizer": {`, `"pre_tokenizer": {"type": "Whitespace"}, "other": {`, `pre_tokenizer.type: is "Whitespace"`},
 		{"prefix space", `"type": "ByteLevel", "add_prefix_space": false`, `"type": "ByteLevel", "add_prefix_space": true`, `pre_tokenizer.pretokenizers[1].add_prefix_space: is true`},
 		{"NFKC", `"NFC"`, `"NFKC"`, `normalizer.type: is "NFKC"`},
 		{"template", `"post_processor": null`, `"post_processor": {"type": "TemplateProcessing"}`, `post_processor.type: is "TemplateProcessing"`},

@@ -142,6 +142,9 @@ func (t *Tokenizer) tiktoken() []byte {
 	return b.Bytes()
 }
 
+// gpt2End is the one special token of GPT-2, which stands between texts.
+const gpt2End = "<|endoftext|>"
+
 // roles says which special plays which part in Hugging Face's classes.
 func (t *Tokenizer) roles() map[string]any {
 	known := map[string]string{Pad: "pad_token", Unknown: "unk_token", Begin: "bos_token", End: "eos_token", Separator: "sep_token"}
@@ -152,9 +155,14 @@ func (t *Tokenizer) roles() map[string]any {
 		if !a.Special {
 			continue
 		}
-		if role, ok := known[name]; ok {
+		_, begin := t.names[Begin]
+		_, end := t.names[End]
+		switch role, ok := known[name]; {
+		case ok:
 			m[role] = name
-		} else {
+		case name == gpt2End && !begin && !end:
+			m["bos_token"], m["eos_token"] = name, name
+		default:
 			more = append(more, name)
 		}
 	}
