@@ -3,6 +3,8 @@
 # make walk   every fault at every event of a small pipeline (`make test` tries the telling ones)
 # make soak   random pipelines, faults and kills for SOAK=10m
 # make ledger-scale  a ledger of a million parts, and what each question to it takes
+# make interop  our tokenizers' ids beside those of tokenizers, tiktoken and transformers, from PyPI (needs Python 3);
+#             make interop-record writes them down for the tests
 # make check  gofmt, vet, staticcheck, race detector
 # make vuln   known vulnerabilities that the program can reach
 GO ?= go
@@ -10,7 +12,7 @@ PIPELINE ?= pipelines/v16.yaml
 PROFILE ?= sample
 export CGO_ENABLED = 1
 
-.PHONY: build run test walk soak ledger-scale check vet race vuln schema golden s3-server clean verify-100
+.PHONY: build run test walk soak ledger-scale interop interop-record check vet race vuln schema golden s3-server clean verify-100
 
 build:
 	$(GO) build -o bin/pipeline ./cmd/pipeline
@@ -30,6 +32,18 @@ soak:
 
 ledger-scale:
 	LEDGER_SCALE=1 $(GO) test -count 1 -timeout 20m -v ./artifacts -run '^TestLedgerAtScale$$'
+
+INTEROP = INTEROP_PYTHON=$(CURDIR)/bin/interop/bin/python $(GO) test -count 1 -timeout 60m -v ./model/tokenizer -run '^TestInterop$$'
+interop: bin/interop/installed
+	$(INTEROP)
+
+interop-record: bin/interop/installed
+	$(INTEROP) -update
+
+bin/interop/installed: model/tokenizer/testdata/interop/requirements.txt
+	python3 -m venv bin/interop
+	bin/interop/bin/pip install -q -r $<
+	touch $@
 
 check: vet race
 
