@@ -20,7 +20,8 @@
 # processors. Ours is the stage train-tokenizer, from packed documents to files and report,
 # beside tokenizers of PyPI on a file of the same text; both have the specials, splitter and
 # normal form of the stage. Its memory is the most that all processes of the run hold
-# together. The text is the sample's, over and over; in each copy after the first one word
+# together, what they share counted once (Pss), ten times a second; of tokenizers, the process's most.
+# The text is the sample's, over and over; in each copy after the first one word
 # in 20, drawn by a generator with a fixed seed, gets the second half of another word for its
 # own, so that the distinct words grow as they do in new text (99,000 in 26 MB, 300,000 in
 # 100 MB).
@@ -277,10 +278,12 @@ if [ "$TRAIN_BYTES" -gt 0 ]; then
 	"$work/pipeline" run "$work/train/train.yaml" parse --store "$work/parsed" >"$work/log" 2>&1 || stop "the text cannot be parsed: $(tail -3 "$work/log")"
 fi
 
-# resident PID: MiB of a process and all below it.
+# resident PID: MiB of a process and all below it; what they share counts once.
 resident() {
-	ps -e -o pid=,ppid=,rss= | awk -v top="$1" '{ parent[$1] = $2; rss[$1] = $3 }
-		END { for (p in rss) for (q = p; q in parent; q = parent[q]) if (q == top) { sum += rss[p]; break }; print sum / 1024 }'
+	local pids
+	pids=$(ps -e -o pid=,ppid= | awk -v top="$1" '{ parent[$1] = $2 }
+		END { for (p in parent) for (q = p; q in parent; q = parent[q]) if (q == top) { print p; break } }')
+	for p in $pids; do cat "/proc/$p/smaps_rollup" 2>/dev/null || true; done | awk '/^Pss:/ { sum += $2 } END { print sum / 1024 }'
 }
 
 training() {
