@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -187,7 +188,11 @@ func (t *trainer) newCPU(threads int) (*kernel.CPU[float32], error) {
 
 // shape makes a worker's graph one for sequences of seq tokens.
 func (t *trainer) shape(w *worker, seq int) (err error) {
-	w.seq, w.chunk, w.graph = seq, make([]uint32, seq+1), nil
+	if w.graph != nil {
+		w.graph = nil
+		runtime.GC() // memory need not hold both
+	}
+	w.seq, w.chunk = seq, make([]uint32, seq+1)
 	w.graph, err = graph.New(w.cpu, t.params, len(w.tokens)/seq, seq, cmp.Or(t.o.Checkpointing, rwkv.Off))
 	return err
 }
