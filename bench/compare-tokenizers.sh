@@ -19,7 +19,7 @@
 # Training: 32,000 ids on TRAIN_BYTES of text, with as many threads as there are
 # processors. Ours is the stage train-tokenizer, from packed documents to files and report,
 # beside tokenizers of PyPI on a file of the same text; both have the specials, splitter and
-# normal form of the stage. Its memory is the most that all processes of the run hold
+# normal form of the stage. A part of ours may take 256 MiB. Its memory is the most that all processes of the run hold
 # together, what they share counted once (Pss), ten times a second; of tokenizers, the process's most.
 # The text is the sample's, over and over; in each copy after the first one word
 # in 20, drawn by a generator with a fixed seed, gets the second half of another word for its
@@ -274,6 +274,7 @@ if [ "$TRAIN_BYTES" -gt 0 ]; then
 		    uses: train-tokenizer
 		    from: {docs: parse.docs}
 		    with: {vocab-size: 32000}
+		    resources: {memory: 256MiB}
 	EOF
 	"$work/pipeline" run "$work/train/train.yaml" parse --store "$work/parsed" >"$work/log" 2>&1 || stop "the text cannot be parsed: $(tail -3 "$work/log")"
 fi
