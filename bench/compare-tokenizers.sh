@@ -19,9 +19,9 @@
 # Training: 32,000 ids on TRAIN_BYTES of text, with as many threads as there are
 # processors. Ours is the stage train-tokenizer, from packed documents to files and report,
 # beside tokenizers of PyPI on a file of the same text; both have the specials, splitter and
-# normal form of the stage. A part of ours may take 256 MiB. Its memory is the most that all processes of the run hold
-# together, what they share counted once (Pss), ten times a second; of tokenizers, the process's most.
-# The text is the sample's, over and over; in each copy after the first one word
+# normal form of the stage. A part of ours may take 256 MiB; the memory told is the most
+# that all processes of the run hold together, what they share counted once (Pss), looked
+# at ten times a second; of tokenizers it is the process's most. The text is the sample's, over and over; in each copy after the first one word
 # in 20, drawn by a generator with a fixed seed, gets the second half of another word for its
 # own, so that the distinct words grow as they do in new text (99,000 in 26 MB, 300,000 in
 # 100 MB).
