@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,15 +96,7 @@ a .tiktoken says neither how it is split nor what special tokens there are.`,
 				return err
 			}
 			dir := args[1]
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return usage{err}
-			}
-			if there, err := os.ReadDir(dir); err != nil {
-				return err
-			} else if len(there) > 0 {
-				return usage{fmt.Errorf("%s is not empty: it has %s; name a directory that does not exist yet", dir, there[0].Name())}
-			}
-			if err := t.Save(dir); err != nil {
+			if err := fill(dir, t.Save); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.ErrOrStderr(), "%s: %s ids, tokenizer.json %.12s\n", dir, count(int64(t.VocabSize())), t.Digest())
@@ -111,6 +105,33 @@ a .tiktoken says neither how it is split nor what special tokens there are.`,
 	}
 	f.add(c)
 	return c
+}
+
+// fill has save write into a directory that is new or empty, and leaves it so where save fails.
+func fill(dir string, save func(dir string) error) error {
+	_, err := os.Stat(dir)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return usage{err}
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(there) > 0 {
+		return usage{fmt.Errorf("%s is not empty: it has %s; name a directory that does not exist yet", dir, there[0].Name())}
+	}
+	if err := save(dir); err != nil {
+		written, _ := os.ReadDir(dir)
+		for _, e := range written {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+		if isNew {
+			os.Remove(dir)
+		}
+		return fmt.Errorf("%w; nothing was kept: put that right and convert again", err)
+	}
+	return nil
 }
 
 // inspection is the JSON document of `pipeline tokenizer inspect --json`.
@@ -165,7 +186,7 @@ vocab.bpe), a .tiktoken, or a directory with one of these.
 ("-" reads it from stdin): its tokens, in turn in two colours on a terminal and with bars
 between them elsewhere, and their places in the text in bytes. --text-files measures texts:
 documents (.jsonl, .jsonl.zst) by their source, other files by their name, directories by
-all of these in them; --against puts a second tokenizer beside it.
+all of these in them but hidden ones; --against puts a second tokenizer beside it.
 
 A token is shown with · for a space, ↵ for a line feed, and \xNN for a byte that is no
 character by itself. A word is a run between white space that holds a letter or digit.
@@ -179,7 +200,8 @@ With --json: {"path", "digest", "vocab", "merges", "splitter", "normalizer", "lo
 		Example: `  pipeline tokenizer inspect out/sample/tokenizer
   pipeline tokenizer inspect out/sample/tokenizer --text "Dir-se-ia que não há coração"
   pipeline tokenizer inspect out/sample/tokenizer --search ção --limit 20
-  pipeline tokenizer inspect out/sample/tokenizer --text-files out/sample/corpus --against encoder.json
+  pipeline get split.val val
+  pipeline tokenizer inspect out/sample/tokenizer --text-files val --against encoder.json
   pipeline tokenizer inspect cl100k_base.tiktoken --splitter cl100k --text - < carta.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -59,6 +59,12 @@ func measureFit(ctx context.Context, paths []string, tok, other *tokenizer.Token
 			if err != nil {
 				return usage{err}
 			}
+			if name != path && strings.HasPrefix(d.Name(), ".") { // such as the mark of what get placed
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
 			if d.IsDir() {
 				return nil
 			}

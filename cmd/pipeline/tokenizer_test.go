@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,8 @@ func TestTokenizer(t *testing.T) {
 	}
 	s.write("tok/tokenizer.json", string(b))
 	s.write("textos/um.txt", "A cidade de São Paulo.\n")
+	s.write("textos/.pipeline-view", "no text\n")
+	s.write("textos/.git/um.txt", "no text\n")
 	s.write("textos/mais.jsonl", `{"id": "1", "source": "senado", "text": "O presidente da sessão."}`+"\n\n"+`{"id": "2", "text": "Sem fonte"}`)
 	s.write("quebrado.jsonl", "{\n")
 	s.write("cheio/x", "")
@@ -33,7 +37,7 @@ func TestTokenizer(t *testing.T) {
 		{[]string{"inspect", "tok", "--search", "xyzzy"}, 0, []string{"no such tokens\n"}},
 		{[]string{"inspect", "tok", "--text", "Em\n[EOS] \u0301 \t👩"}, 0, []string{"E|m|↵\n|[|E|O|S|]|·|\\xcc|\\x81|·|⇥|\\xf0|\\x9f|", "17 tokens of 2 words in 17 bytes, 8.50 a word, 1.00 bytes a token"}},
 		{[]string{"inspect", "tok", "--text", "a[EOS]", "--allow-specials", "[EOS]"}, 0, []string{"a|[EOS]\n", " 3     1   6  special  [EOS]\n"}},
-		{[]string{"inspect", "tok", "--text-files", "textos", "--against", "files/vocab.json"}, 0, []string{"against: tokens", "mais.jsonl  ", "senado  ", "um.txt  ", "all  "}},
+		{[]string{"inspect", "tok", "--text-files", "textos", "--against", "files/vocab.json"}, 0, []string{"against: tokens", "mais.jsonl  ", "senado  ", "um.txt  ", "all                 3  "}},
 		{[]string{"convert", "tok", "files"}, 2, []string{"files is not empty: it has merges.txt"}},
 		{[]string{"convert", "tok", "cheio/x"}, 2, []string{"cheio/x"}},
 		{[]string{"convert", "files/tokenizer.tiktoken", "ranks", "--splitter", "ptbr", "--normalizer", "nfc", "--special", "[EOS]=3"}, 0, nil},
@@ -89,5 +93,33 @@ func TestTokenizer(t *testing.T) {
 	}
 	if last := d.Text.Tokens[len(d.Text.Tokens)-1]; last.To != d.Text.Bytes || last.To != len("São Paulo") {
 		t.Errorf("the last token ends at %d of %d bytes", last.To, d.Text.Bytes)
+	}
+}
+
+// What a full disk interrupts leaves the directory as it was.
+func TestFill(t *testing.T) {
+	full := errors.New("no space left on device")
+	half := func(dir string) error {
+		if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte("{"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return full
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	if err := fill(dir, half); !errors.Is(err, full) || !strings.Contains(err.Error(), "nothing was kept") {
+		t.Errorf("a directory that is new: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new directory is still there: %v", err)
+	}
+	dir = t.TempDir()
+	if err := fill(dir, half); !errors.Is(err, full) {
+		t.Errorf("an empty directory: %v", err)
+	}
+	if there, err := os.ReadDir(dir); err != nil || len(there) > 0 {
+		t.Errorf("the directory has %v (%v), must be empty", there, err)
+	}
+	if err := fill(dir, func(string) error { return nil }); err != nil {
+		t.Errorf("once more: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -39,7 +40,9 @@ var pairNames = [][2]string{{"vocab.json", "merges.txt"}, {"encoder.json", "voca
 // and the other beside it; a .tiktoken; or a directory with one of these, a
 // tokenizer.json before the others. Errors name the file and, in it, the field or line.
 func Open(path string, g Given) (*Tokenizer, error) {
-	if info, err := os.Stat(path); err != nil {
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file or directory; must be one of: %s", path, formats)
+	} else if err != nil {
 		return nil, err
 	} else if info.IsDir() {
 		if path, err = inDirectory(path); err != nil {
