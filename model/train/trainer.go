@@ -119,7 +119,7 @@ type trainer struct {
 	working  sync.WaitGroup
 	losses   []float64 // by micro-batch
 	tensors  []rwkv.Tensor
-	spans    []span
+	spans    []span // that the step trains: see active
 	matrices muonStep
 
 	step    int   // done
@@ -287,7 +287,11 @@ func (t *trainer) oneStep(ctx context.Context) error {
 		loss += l
 	}
 	loss /= tokens
-	norm := math.Sqrt(t.cpu.SumSquares(t.tree.root)) / tokens
+	norm := 0.0
+	for _, s := range t.spans {
+		norm += t.cpu.SumSquares(t.tree.root[s.from:s.to])
+	}
+	norm = math.Sqrt(norm) / tokens
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
 		return t.broken(0, len(losses), "norm of the gradient", norm)
 	}

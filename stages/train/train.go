@@ -67,7 +67,7 @@ type Config struct {
 // Kind is train.
 var Kind = stage.Kind{
 	Name:    "train",
-	Version: 3,
+	Version: 4,
 	Doc:     "trains an RWKV-4 on token files",
 	In: []stage.Port{
 		{Name: "tokens", Doc: "what tokenize wrote", Type: stage.Tokens, Names: true},

@@ -38,12 +38,21 @@ func tiles(a *asm, s isa, mr, nv int, name string, multiply func(b, a, acc int) 
 	}
 	a.op("CMPQ first+80(FP), $0")
 	a.op("JNE zero")
+	a.op("MOVQ $%d, AX", width*nv) // from this tile of C to the next: the one beside it, or
+	a.op("CMPQ n+8(FP), $1")
+	a.op("JNE load")
+	a.op("MOVQ c+64(FP), AX") // the first of the rows below
+	a.op("SUBQ DI, AX")
+	for _, rows := range map[int][]int{8: {8}, 6: {4, 2}}[mr] {
+		a.op("LEAQ (AX)(R8*%d), AX", rows)
+	}
+	a.label("load")
 	rows(func(i int) {
 		for v := range nv {
 			a.op("VMOVUPS %d(BX), %s%d", width*v, s.reg, i*nv+v)
 		}
 		for at := 0; at < width*nv; at += 64 {
-			a.op("PREFETCHT0 %d(BX)", width*nv+at) // C of the next tile
+			a.op("PREFETCHT0 %d(BX)(AX*1)", at)
 		}
 	})
 	a.op("JMP begin")
