@@ -199,7 +199,11 @@ func (c *coordinator) loop(ctx context.Context) error {
 		case <-stop:
 			stop = nil
 			c.halt()
-			c.notice("interrupted: waiting for %d running parts to stop at a checkpoint (interrupt again to kill them)", c.busy())
+			n, them := c.busy(), "parts"
+			if n == 1 {
+				them = "part"
+			}
+			c.notice("interrupted: waiting for %d %s to stop at a checkpoint (interrupt again to kill)", n, them)
 		case <-force:
 			force = nil
 			c.o.Executor.Kill()

@@ -31,7 +31,7 @@ func TestThirdInterrupt(t *testing.T) {
 	}
 	h := s.processes()
 	r.cmd.Process.Signal(syscall.SIGINT)
-	r.says("interrupted: waiting for 1 running parts")
+	r.says("interrupted: waiting for 1 part to stop")
 	r.cmd.Process.Signal(syscall.SIGINT)
 	h.without(held{r.cmd.Process.Pid: 0}).gone(t) // the workers, at once
 	r.cmd.Process.Signal(syscall.SIGINT)

@@ -85,6 +85,10 @@ func newModel(p *rwkv.Params[float32], t *tokenizer.Tokenizer, kind kernel.Weigh
 	return m
 }
 
+// Fork returns another model over the same weights, to be used beside m by another goroutine, with
+// one thread. m must be one in kernel.FP32.
+func (m *Model) Fork() *Model { return newModel(m.params, m.Tokenizer, kernel.FP32) }
+
 // SetThreads says how many threads the model may use. It never changes a result.
 func (m *Model) SetThreads(n int) {
 	m.threads = n

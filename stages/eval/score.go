@@ -1,8 +1,13 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ptbr-slm/pipeline/corpus"
 	"github.com/ptbr-slm/pipeline/dag/stage"
@@ -10,27 +15,62 @@ import (
 	"github.com/ptbr-slm/pipeline/model/infer"
 )
 
-// score measures the model on each text and adds up.
+// score measures the model on each text, several at a time, and adds up in their order.
 func (e *Evaluator) score(ctx context.Context, t stage.Task, m *infer.Model, end uint32, texts []text, r *Report) error {
-	var total, done int64
-	for _, x := range texts {
+	var total int64
+	longest := make([]int, len(texts)) // first, so that no worker is left alone with it
+	for i, x := range texts {
+		longest[i] = i
 		total += int64(len(x.tokens))
 	}
+	slices.SortStableFunc(longest, func(a, b int) int { return cmp.Compare(len(texts[b].tokens), len(texts[a].tokens)) })
 	width := func(id uint32) int { return len(m.Tokenizer.Token(id)) }
+	type scored struct {
+		sums eval.Sums
+		by   eval.Positions
+	}
+	all := make([]scored, len(texts))
+	var mu sync.Mutex // of next and done
+	var next int
+	var done int64
+	workers := max(1, min(t.CPUs(), len(texts)))
+	g, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		m := m.Fork()
+		m.SetThreads(t.CPUs() / workers)
+		g.Go(func() error {
+			for {
+				mu.Lock()
+				if next == len(texts) {
+					mu.Unlock()
+					return nil
+				}
+				i := longest[next]
+				next++
+				mu.Unlock()
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				// In the training data a document follows the end of another; that end is not
+				// predicted here, so what is measured is the text and nothing else.
+				all[i].sums, all[i].by = eval.Score(m, append([]uint32{end}, texts[i].tokens...), e.c.Context, width)
+				mu.Lock()
+				done += int64(len(texts[i].tokens))
+				t.Progress(done, total, "tokens")
+				mu.Unlock()
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	var positions eval.Positions
-	for _, x := range texts {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		// In the training data a document follows the end of another; that end is not
-		// predicted here, so what is measured is the text and nothing else.
-		s, by := eval.Score(m, append([]uint32{end}, x.tokens...), e.c.Context, width)
+	for i, x := range texts {
+		s := all[i].sums
 		s.Bytes = int64(len(x.text))
 		s.Words = int64(corpus.CountWords(x.text))
-		positions.Add(by)
+		positions.Add(all[i].by)
 		r.Documents = append(r.Documents, Document{ID: x.id, Source: x.source, Whole: x.whole, Sums: s, BitsPerByte: s.Measures().BitsPerByte})
-		done += int64(len(x.tokens))
-		t.Progress(done, total, "tokens")
 	}
 	r.add(e.c, t.Seed())
 	for i, p := range positions {
