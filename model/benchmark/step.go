@@ -3,7 +3,6 @@ package benchmark
 import (
 	"context"
 	"math"
-	"runtime"
 	"slices"
 	"time"
 
@@ -40,7 +39,7 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 	}
 	training, enough := context.WithCancel(ctx)
 	defer enough()
-	before := heap()
+	before := train.HeapInUse()
 	var memory int64
 	var objects, bytes uint64 // allocated in the steps that are measured
 	var took []float64        // seconds
@@ -48,7 +47,7 @@ func step(ctx context.Context, o *Options, p rwkv.Preset, path string, threads i
 	onStep := func(step int) {
 		switch {
 		case step == 2:
-			memory = heap() - before
+			memory = train.HeapInUse() - before
 			begun = time.Now()
 			objects, bytes = allocated()
 		case step > 2:
@@ -90,12 +89,4 @@ func (n noise) Sample(_ uint64, epoch, _ int64, _ int, dst []uint32) error {
 		dst[i] = uint32((epoch + int64(i)) * 7919 % int64(n.vocab))
 	}
 	return nil
-}
-
-// heap is the bytes in use.
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -41,8 +41,8 @@ func Estimate(c rwkv.Config, batch, seq, accum, workers int, keep rwkv.Checkpoin
 	}
 }
 
-// heap is the bytes in use.
-func heap() int64 {
+// HeapInUse is the bytes that live objects take.
+func HeapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

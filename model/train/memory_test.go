@@ -24,7 +24,7 @@ func TestEstimate(t *testing.T) {
 		for _, keep := range []rwkv.Checkpointing{rwkv.Off, rwkv.Balanced, rwkv.Aggressive} {
 			r := recipe
 			r.SeqLen, r.Batch, r.Accum, r.Steps, r.EvalEvery, r.EvalLen = 128, 4, 1, 2, 1, 2000
-			before := heap()
+			before := HeapInUse()
 			tr := &trainer{config: c, recipe: r, data: d, o: Options{Threads: 1, Checkpointing: keep}}
 			if err := tr.begin(); err != nil {
 				t.Fatal(err)
@@ -35,7 +35,7 @@ func TestEstimate(t *testing.T) {
 			if err := tr.oneStep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			got, want := heap()-before-tr.scratch(), Estimate(c, r.Batch, r.SeqLen, r.Accum, 1, keep)
+			got, want := HeapInUse()-before-tr.scratch(), Estimate(c, r.Batch, r.SeqLen, r.Accum, 1, keep)
 			runtime.KeepAlive(tr)
 			if math.Abs(float64(got-want.Total())) > 0.02*float64(got) {
 				t.Errorf("%s, checkpointing %s: %d bytes on the heap, computed %d: %+v", name, keep, got, want.Total(), want)

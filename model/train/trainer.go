@@ -71,7 +71,7 @@ func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*r
 	if err := t.begin(); err != nil {
 		return nil, nil, err
 	}
-	before := heap()
+	before := HeapInUse()
 	if err := t.makeWorkers(); err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +87,7 @@ func Run(ctx context.Context, c rwkv.Config, r Recipe, data Data, o Options) (*r
 			return nil, nil, err
 		}
 		if t.step == first {
-			t.logMemory(heap() - before)
+			t.logMemory(HeapInUse() - before)
 		}
 		if o.Dir != "" && o.SaveEvery > 0 && t.step%o.SaveEvery == 0 && t.step < r.Steps {
 			if err := t.save(); err != nil {
