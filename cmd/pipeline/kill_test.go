@@ -172,7 +172,7 @@ func childOf(pid int) (child int) {
 type watcher struct {
 	t     *testing.T
 	fd    int
-	wake  [2]int
+	wake  [2]*os.File // a pipe; files, so that a stop that comes too late does not write to another's descriptor
 	dirs  map[int32]string
 	buf   []byte
 	names int // changes read and not counted yet
@@ -185,7 +185,7 @@ func watch(t *testing.T, root string) *watcher {
 		t.Fatal(err)
 	}
 	w := &watcher{t: t, fd: fd, dirs: map[int32]string{}, buf: make([]byte, 64<<10)}
-	if err := unix.Pipe2(w.wake[:], unix.O_CLOEXEC); err != nil {
+	if w.wake[0], w.wake[1], err = os.Pipe(); err != nil {
 		t.Fatal(err)
 	}
 	w.add(root)
@@ -209,7 +209,7 @@ func (w *watcher) next() bool {
 	for w.names == 0 {
 		n, err := unix.Read(w.fd, w.buf)
 		if err == unix.EAGAIN {
-			fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.wake[0]), Events: unix.POLLIN}}
+			fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.wake[0].Fd()), Events: unix.POLLIN}}
 			if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
 				w.t.Fatal(err)
 			}
@@ -235,12 +235,12 @@ func (w *watcher) next() bool {
 	return true
 }
 
-func (w *watcher) stop() { unix.Write(w.wake[1], []byte{0}) }
+func (w *watcher) stop() { w.wake[1].Write([]byte{0}) }
 
 func (w *watcher) close() {
 	unix.Close(w.fd)
-	unix.Close(w.wake[0])
-	unix.Close(w.wake[1])
+	w.wake[0].Close()
+	w.wake[1].Close()
 }
 
 // TestNoWorkerOutlivesItsCoordinator kills a coordinator in the middle of its work.

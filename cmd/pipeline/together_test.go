@@ -34,7 +34,7 @@ func newGates(s *sandbox) *gates {
 	}
 	g.watch = watch(s.t, filepath.Join(g.dir, "came"))
 	s.t.Cleanup(g.watch.close)
-	time.AfterFunc(time.Minute, func() { unix.Write(g.watch.wake[1], []byte{0}) }) // a test that waits for what never comes
+	time.AfterFunc(time.Minute, g.watch.stop) // a test that waits for what never comes
 	return g
 }
 
