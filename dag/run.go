@@ -309,13 +309,13 @@ func (c *coordinator) busy() (k int) {
 // perform hands a part that has its key's lock and its place to a worker.
 func (c *coordinator) perform(ctx context.Context, w *work) {
 	w.started = time.Now()
-	c.stat[w.node].shift(1, 0, w.started)
+	c.stat[w.node].shift(1, w.started)
 	c.spawn(func() func() error { return c.execute(ctx, w) })
 }
 
 // over takes a part from the machine again and lets go of its key.
 func (c *coordinator) over(w *work) error {
-	c.stat[w.node].shift(-1, 0, time.Now())
+	c.stat[w.node].shift(-1, time.Now())
 	c.release(w)
 	return w.lock.Unlock()
 }
@@ -355,7 +355,6 @@ func (c *coordinator) ran(w *work, at *attempt) error {
 	err := c.over(w)
 	t := c.stat[w.node]
 	t.ran++
-	t.ended(time.Now())
 	t.bytesDone += w.bytes
 	t.cost(at, t.ran == 1)
 	c.made(w.part, at.made.Seconds)

@@ -75,10 +75,7 @@ func TestMemoryOfAQueue(t *testing.T) {
 // TestSecondsOfAStage holds what is counted as a stage's time.
 func TestSecondsOfAStage(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
-	type step struct {
-		at, busy, waiting int
-		end               bool
-	}
+	type step struct{ at, busy int }
 	for _, c := range []struct {
 		name  string
 		steps []step
@@ -86,20 +83,15 @@ func TestSecondsOfAStage(t *testing.T) {
 		want  int
 	}{
 		{"nothing ran", nil, 50, 0},
-		{"it only waited", []step{{10, 0, 1, false}, {30, 0, -1, false}}, 50, 0},
-		{"at work", []step{{10, 1, 0, false}}, 50, 40},
-		{"two parts, one after the other, a pause between", []step{{10, 1, 0, false}, {20, -1, 0, true}, {30, 1, 0, false}, {40, -1, 0, true}}, 99, 30},
-		{"it waited first", []step{{0, 0, 1, false}, {60, 0, -1, false}, {60, 1, 0, false}, {70, -1, 0, true}}, 99, 10},
-		{"it waited between", []step{{10, 1, 0, false}, {20, -1, 0, true}, {20, 0, 1, false}, {80, 0, -1, false}, {80, 1, 0, false}, {90, -1, 0, true}}, 99, 20},
-		{"it waited while it worked", []step{{10, 1, 0, false}, {15, 0, 1, false}, {20, -1, 0, true}, {25, 0, -1, false}, {25, 1, 0, false}, {30, -1, 0, true}}, 99, 15},
-		{"it waits after its end", []step{{10, 1, 0, false}, {20, -1, 0, true}, {20, 0, 1, false}}, 99, 10},
+		{"at work", []step{{10, 1}}, 50, 40},
+		{"done", []step{{10, 1}, {20, -1}}, 50, 10},
+		{"two parts, one after the other, a pause between", []step{{10, 1}, {20, -1}, {30, 1}, {40, -1}}, 99, 20},
+		{"two parts beside each other", []step{{10, 1}, {15, 1}, {20, -1}, {30, -1}}, 99, 20},
+		{"at work again after a pause", []step{{10, 1}, {20, -1}, {80, 1}}, 85, 15},
 	} {
 		var y tally
 		for _, s := range c.steps {
-			y.shift(s.busy, s.waiting, at(s.at))
-			if s.end {
-				y.ended(at(s.at))
-			}
+			y.shift(s.busy, at(s.at))
 		}
 		if got := y.took(at(c.now)); got != time.Duration(c.want)*time.Second {
 			t.Errorf("%s: %s, want %d s", c.name, got, c.want)

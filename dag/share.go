@@ -39,7 +39,6 @@ func (c *coordinator) begin(ctx context.Context, w *work) {
 			c.events <- func() error {
 				if first {
 					c.release(w)
-					c.stat[w.node].shift(0, 1, time.Now())
 					c.away = append(c.away, w)
 				}
 				w.waitsFor = holder
@@ -51,7 +50,6 @@ func (c *coordinator) begin(ctx context.Context, w *work) {
 			if !waits {
 				return c.locked(ctx, w, lock, err)
 			}
-			c.stat[w.node].shift(0, -1, time.Now())
 			c.away = slices.DeleteFunc(c.away, func(o *work) bool { return o == w })
 			w.waitsFor = ""
 			return c.lockedAfterWait(ctx, w, lock, err)

@@ -42,7 +42,7 @@ type StageSummary struct {
 	Ran     int               `json:"ran"`
 	Cached  int               `json:"cached"`
 	Fetched int               `json:"fetched,omitempty"` // of Cached: from another machine, in this run
-	Seconds float64           `json:"seconds"`           // from its first part's start to its last part's end, less what it waited for another run
+	Seconds float64           `json:"seconds"`           // in which at least one of its parts was at work
 	CPU     *float64          `json:"cpu_seconds"`       // of the parts that ran; nil when not known of all
 	Memory  int64             `json:"memory,omitempty"`  // bytes, the largest peak of a worker; 0 when not known
 	Outputs map[string]Output `json:"outputs,omitempty"`
@@ -115,9 +115,8 @@ type StageStatus struct {
 	Done           int    // parts
 	Ran, Cached    int
 	Running        []PartStatus
-	Started        time.Time // of the first part that ran
-	Seconds        float64   // once it is done
-	Bytes, Handled int64     // of input: of the parts that had to run, and of those that did
+	Seconds        float64 // in which at least one part was at work, until now
+	Bytes, Handled int64   // of input: of the parts that had to run, and of those that did
 }
 
 // PartStatus is a part that runs.
@@ -152,15 +151,12 @@ func (c *coordinator) show(n *node) {
 	t := c.stat[n]
 	left, all := c.left(n)
 	st := StageStatus{Left: left, RunLeft: all, Name: n.Name, Kind: n.Kind.Name, State: s.State, Parts: s.Parts, Open: !n.done && (!n.closed || (len(n.Kind.Mid) > 0 && n.join == nil)),
-		Done: t.ran + t.cached, Ran: t.ran, Cached: t.cached, Started: t.started, Seconds: s.Seconds, Handled: t.bytesDone}
+		Done: t.ran + t.cached, Ran: t.ran, Cached: t.cached, Seconds: s.Seconds, Handled: t.bytesDone}
 	if st.State == "unfinished" {
 		st.State = "waiting"
 		if len(c.running[n]) > 0 || t.ran > 0 {
 			st.State = "running"
 		}
-	}
-	if ws := c.running[n]; st.Started.IsZero() && len(ws) > 0 {
-		st.Started = ws[0].started
 	}
 	for _, w := range c.running[n] {
 		st.Running = append(st.Running, PartStatus{Name: w.name, Started: w.started, Bytes: w.bytes, Progress: w.progress, Heard: w.heard, From: w.from})

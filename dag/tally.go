@@ -4,54 +4,32 @@ import "time"
 
 // tally is what a run did for a stage.
 type tally struct {
-	ran, cached  int
-	fetched      int       // of cached
-	started, end time.Time // of the first part at work here, and of the last to end
-	bytesDone    int64
-	cpu          *float64 // seconds of CPU of the parts that ran; nil when not known of all
-	memory       int64    // the largest peak, in bytes
-	queued       Span     // what parts that are queued or at work are expected to take
-	unknown      int      // such parts of which that is not known
-	fitted       float64  // seconds that parts which ran were expected to take
-	spent        float64  // and did
+	ran, cached int
+	fetched     int // of cached
+	bytesDone   int64
+	cpu         *float64 // seconds of CPU of the parts that ran; nil when not known of all
+	memory      int64    // the largest peak, in bytes
+	queued      Span     // what parts that are queued or at work are expected to take
+	unknown     int      // such parts of which that is not known
+	fitted      float64  // seconds that parts which ran were expected to take
+	spent       float64  // and did
 
-	// Time in which parts waited for another coordinator and none was at work here is not
-	// the stage's.
-	busy, waiting int
-	since         time.Time // of the last change of these two
-	idle          time.Duration
-	idleAtEnd     time.Duration // what of idle was before end
+	busy   int           // parts at work here
+	since  time.Time     // of the last change of busy
+	worked time.Duration // in which a part was at work, until then
 }
 
-// shift counts parts that began or ended to be at work, or to wait.
-func (t *tally) shift(busy, waiting int, now time.Time) {
-	t.idle = t.idleAt(now)
-	t.since = now
+// shift counts parts that began or ended to be at work.
+func (t *tally) shift(busy int, now time.Time) {
+	t.worked, t.since = t.took(now), now
 	t.busy += busy
-	t.waiting += waiting
-	if busy > 0 && t.started.IsZero() {
-		t.started, t.idle = now, 0
-	}
 }
 
-func (t *tally) idleAt(now time.Time) time.Duration {
-	if t.busy == 0 && t.waiting > 0 && !t.started.IsZero() {
-		return t.idle + now.Sub(t.since)
-	}
-	return t.idle
-}
-
-// ended notes that a part ran to its end.
-func (t *tally) ended(now time.Time) { t.end, t.idleAtEnd = now, t.idleAt(now) }
-
-// took is the stage's time: from the start of its first part to the end of its last, or
-// to now, without idle time.
+// took is the stage's time until now: in which a part of it was at work. That all wait, for
+// processors, for another stage or for another coordinator, is not its doing.
 func (t *tally) took(now time.Time) time.Duration {
-	switch {
-	case t.started.IsZero():
-		return 0
-	case t.end.IsZero():
-		return now.Sub(t.started) - t.idleAt(now)
+	if t.busy > 0 {
+		return t.worked + now.Sub(t.since)
 	}
-	return t.end.Sub(t.started) - t.idleAtEnd
+	return t.worked
 }

@@ -41,6 +41,7 @@ type screen struct {
 
 type shownStage struct {
 	dag.StageStatus
+	heard   time.Time // of that
 	bar     *mpb.Bar
 	metrics string
 	said    time.Time
@@ -80,7 +81,7 @@ func (s *screen) Stage(st dag.StageStatus) {
 		s.stages[st.Name] = v
 	}
 	s.mu.Lock()
-	v.StageStatus = st
+	v.StageStatus, v.heard = st, time.Now()
 	s.runLeft = st.RunLeft
 	s.mu.Unlock()
 	switch st.State {
@@ -157,7 +158,10 @@ func (s *screen) words(v *shownStage) string {
 		parts += "+"
 	}
 	words := []string{fmt.Sprintf("%d/%s parts", v.Done, parts)}
-	elapsed := time.Since(v.Started).Seconds()
+	elapsed := v.Seconds
+	if len(v.Running) > 0 {
+		elapsed += time.Since(v.heard).Seconds()
+	}
 	if len(v.Running) == 1 && v.Parts == 1 && v.Running[0].Progress.Total > 0 {
 		p, rate := v.Running[0].Progress, pace(v.Running[0])
 		if p.Unit != "B" {
