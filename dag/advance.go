@@ -185,6 +185,8 @@ func (g *graph) finish(n *node) error {
 				}
 			}
 		}
+	}
+	for _, u := range n.users { // all have what they get by now: what one finishes may be another's input
 		if err := g.advance(u); err != nil {
 			return err
 		}

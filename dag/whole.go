@@ -23,8 +23,13 @@ import (
 // part is. Where a stage above has something to run this way is not tried, since parts
 // below start as those above are published.
 
+// wholeFormat keeps apart what different versions of this file have kept. What the first kept
+// may be of a stage that was cut before its inputs were there.
+const wholeFormat = 2
+
 // wholeKey is what the key of a whole stage is the digest of.
 type wholeKey struct {
+	Format  int                 `json:"format"`
 	Engine  int                 `json:"engine"`
 	Kind    string              `json:"kind"`
 	Version int                 `json:"version"`
@@ -55,7 +60,7 @@ func (g *graph) ready(n *node) bool { return n.missing == 0 && n.late == 0 && g.
 
 // wholeKey is empty for a stage that cannot be found as one.
 func (g *graph) wholeKey(n *node) (string, error) {
-	k := wholeKey{Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: n.config.digest, Parts: n.parted.digest,
+	k := wholeKey{Format: wholeFormat, Engine: EngineFormat, Kind: n.Kind.Name, Version: n.Kind.Version, Config: n.config.digest, Parts: n.parted.digest,
 		Inputs: map[string][]string{}, Seed: g.pipeline.Seed, Machine: n.config.machine}
 	for _, p := range n.Kind.In {
 		for _, f := range n.feeds[p.Name] {

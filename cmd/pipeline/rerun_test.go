@@ -55,6 +55,14 @@ func TestRerunDoesWhatChanged(t *testing.T) {
 			must:    []string{"texts", "clean[texts]", "filter", "split", "train"},
 			mustNot: []string{"wiki", "clean[wiki]"},
 			explain: "texts", says: []string{"input files from sources.texts: texts.jsonl changed ("},
+		}, {
+			name: "a reader of two stages that are known, one of which reads the other",
+			change: func(s *sandbox) {
+				s.edit("small.yaml", "reports: [clean.report, filter.report]}", "reports: [clean.report, filter.report], tokenizer: tokenizer.tokenizer}")
+			},
+			must:    []string{"audit"},
+			mustNot: []string{"wiki", "texts", "clean[wiki]", "clean[texts]", "filter", "dedup-index", "dedup", "split", "tokenizer", "tokens", "train", "eval"},
+			explain: "audit", says: []string{"tokenizer"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

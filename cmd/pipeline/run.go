@@ -53,7 +53,7 @@ With --json the last thing on stdout is one document: {"run": id, "state":
 "done"|"failed"|"refused"|"interrupted", "pipeline", "profile", "seconds",
 "estimate": {"seconds", "low", "high"} when it began, null when unknown, "cpu_seconds" or null, "stages":
 [{"name", "kind", "state", "parts", "ran", "cached", "fetched" (of cached: from
---remote), "seconds", "cpu_seconds" or null, "memory" (peak of a worker, bytes), "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
+--remote), "seconds" (in which a part was at work), "cpu_seconds" or null, "memory" (peak of a worker, bytes), "outputs": {port: {"digest", "bytes", "files"}}}], "metrics": {"stage.metric": value}, "failures":
 [{"stage", "part", "error", "log", "tail"}], "refusals": [{"stage", "reason"}],
 "notices": [{"stage", "parts", "text"}], "said": [what was announced while it ran: whom it waited
 for, what was tried again]}.`,

@@ -41,7 +41,7 @@ type screen struct {
 
 type shownStage struct {
 	dag.StageStatus
-	heard   time.Time // of that
+	toldAt  time.Time // when that was told
 	bar     *mpb.Bar
 	metrics string
 	said    time.Time
@@ -81,7 +81,7 @@ func (s *screen) Stage(st dag.StageStatus) {
 		s.stages[st.Name] = v
 	}
 	s.mu.Lock()
-	v.StageStatus, v.heard = st, time.Now()
+	v.StageStatus, v.toldAt = st, time.Now()
 	s.runLeft = st.RunLeft
 	s.mu.Unlock()
 	switch st.State {
@@ -160,7 +160,7 @@ func (s *screen) words(v *shownStage) string {
 	words := []string{fmt.Sprintf("%d/%s parts", v.Done, parts)}
 	elapsed := v.Seconds
 	if len(v.Running) > 0 {
-		elapsed += time.Since(v.heard).Seconds()
+		elapsed += time.Since(v.toldAt).Seconds()
 	}
 	if len(v.Running) == 1 && v.Parts == 1 && v.Running[0].Progress.Total > 0 {
 		p, rate := v.Running[0].Progress, pace(v.Running[0])
